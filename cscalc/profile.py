@@ -1,0 +1,322 @@
+"""What is known of a set of models: acceptance rates, costs, verification cost, and evidence."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Union
+
+import numpy as np
+import numpy.typing as npt
+
+from cscalc._checks import Floats, as_floats, check_costs, check_int, check_rates
+from cscalc._files import read_json, write_json
+from cscalc.cascade import Cascade, Review, walk
+
+Curve = Callable[[int], float]
+Verify = Union[None, npt.ArrayLike, Curve, Mapping[int, Union[npt.ArrayLike, Curve]]]
+SCHEMA = "cscalc/profile"
+TABULATE = 256  # positions at which a callable verification cost is written to JSON
+
+
+class Profile:
+    r"""Acceptance rates and costs of a target (model 0) and its drafts (models 1..n).
+
+    Parameters
+    ----------
+    alphas : array_like, shape (n + 1, n + 1) or (n,)
+        ``alphas[i, j]`` is the acceptance rate, in [0, 1], of model j's tokens when model i
+        reviews them; only ``i < j`` is read. A vector holds the rates by the target, and
+        inner rates are then set equal to the target's (the assumption of CAS-Spec's
+        effective bounds, arXiv:2510.26843).
+    costs : array_like, shape (n,)
+        ``costs[j - 1]`` is one pass of model j in target passes (c), finite and >= 0.
+    one_shot : iterable of int
+        Models whose call costs one pass however many tokens it proposes (Max-Gram, prompt
+        lookup). They cannot review.
+    verify : None, array_like, callable, or mapping from model to array_like or callable
+        Cost of a reviewing pass over m positions, in that model's own one-position passes.
+        None: always 1. An array holds m = 1, 2, 3, ... in order, so its first entry is 1;
+        a callable takes m. An array or callable alone is the target's.
+    names : sequence of str, optional
+        Names of models 0..n, for display.
+    measurement : mapping, optional
+        JSON data behind the numbers: counts per prompt, pass times, provenance.
+
+    Raises
+    ------
+    TypeError, ValueError
+        One sentence that names the field, the value and the remedy.
+
+    Examples
+    --------
+    >>> profile = Profile([0.8, 0.5], [0.2, 0.01], one_shot=[2])
+    >>> float(profile.alphas[1, 2])
+    0.5
+    >>> profile.pass_cost(0, 5)
+    1.0
+    """
+
+    __slots__ = ("_curves", "alphas", "costs", "measurement", "names", "one_shot", "verify")
+
+    alphas: Floats  # (n + 1, n + 1), read-only
+    costs: Floats  # (n,), read-only
+    one_shot: tuple[int, ...]
+    verify: dict[int, Floats | Curve]
+    names: tuple[str, ...]
+    measurement: dict[str, Any] | None
+
+    def __init__(
+        self,
+        alphas: npt.ArrayLike,
+        costs: npt.ArrayLike,
+        *,
+        one_shot: Iterable[int] = (),
+        verify: Verify = None,
+        names: Sequence[str] | None = None,
+        measurement: Mapping[str, Any] | None = None,
+    ) -> None:
+        set_field = object.__setattr__
+        cost_array = check_costs("costs", costs)
+        if cost_array.ndim != 1:
+            raise ValueError(f"costs must be a vector, one entry a draft, got {costs!r}")
+        n_drafts = cost_array.size
+        set_field(self, "costs", _frozen(cost_array))
+        set_field(self, "alphas", _frozen(_alpha_matrix(alphas, n_drafts)))
+        set_field(self, "one_shot", _one_shot(one_shot, n_drafts))
+        set_field(self, "verify", _verify(verify, n_drafts, self.one_shot))
+        set_field(self, "names", _names(names, n_drafts))
+        set_field(self, "measurement", None if measurement is None else dict(measurement))
+        set_field(self, "_curves", {})
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a Profile is frozen, so {name} cannot be set: make a new one")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"a Profile is frozen, so {name} cannot be deleted")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (
+            np.array(self.alphas), np.array(self.costs), self.one_shot, self.verify, self.names,
+            self.measurement,
+        )  # fmt: skip
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Profile) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash((self.alphas.tobytes(), self.costs.tobytes(), self.one_shot))
+
+    def __repr__(self) -> str:
+        rows = [", ".join(f"{a:.4g}" for a in row[i + 1 :]) for i, row in enumerate(self.alphas)]
+        upper = "; ".join(row for row in rows if row)
+        costs = ", ".join(f"{c:.4g}" for c in self.costs)
+        extra = f", one_shot={self.one_shot}" if self.one_shot else ""
+        extra += f", verify for models {sorted(self.verify)}" if self.verify else ""
+        return f"Profile(alphas=[{upper}], costs=[{costs}]{extra})"
+
+    @property
+    def n_drafts(self) -> int:
+        """Number of drafts n."""
+        return int(self.costs.size)
+
+    def cost(self, model: int) -> float:
+        """One one-position pass of `model`, in target passes (1 for the target)."""
+        return 1.0 if model == 0 else float(self.costs[model - 1])
+
+    def pass_cost(self, model: int, positions: int) -> float:
+        """Cost of one pass of `model` over `positions` tokens, in target passes."""
+        check_int("positions", positions, least=1)
+        return self.cost(model) * float(self.verify_costs(model, positions)[positions])
+
+    def max_positions(self, model: int) -> int | None:
+        """Most positions at which the verification cost of `model` is known; None: no limit."""
+        curve = self.verify.get(model)
+        return None if curve is None or callable(curve) else int(curve.size)
+
+    def verify_costs(self, model: int, most: int) -> Floats:
+        """V(m) of `model` for m = 0..most, in its own passes, shape (most + 1,); V(0) = 0.
+
+        Raises
+        ------
+        ValueError
+            If `verify` is an array that ends before `most` positions, or a callable that
+            returns something not finite and > 0.
+        """
+        known: Floats | None = self._curves.get(model)
+        if known is None or known.size <= most:
+            known = _frozen(self._tabulate(model, max(most, 32)))
+            self._curves[model] = known
+        if known.size <= most:
+            raise ValueError(
+                f"verify of model {model} is known up to {known.size - 1} positions, but this "
+                f"cascade can review {most}: measure further or shorten the drafts"
+            )
+        return known[: most + 1]
+
+    def _tabulate(self, model: int, most: int) -> Floats:
+        curve = self.verify.get(model)
+        if curve is None:
+            values = np.ones(most)
+        elif callable(curve):
+            values = np.array([float(curve(m)) for m in range(1, most + 1)])
+            if not np.all(np.isfinite(values) & (values > 0.0)):
+                m = int(np.argmin(np.isfinite(values) & (values > 0.0))) + 1
+                raise ValueError(
+                    f"verify of model {model} must be finite and > 0, got {values[m - 1]} at m={m}"
+                )
+        else:
+            values = np.asarray(curve)
+        return np.concatenate([[0.0], values])  # index m
+
+    def check(self, cascade: Cascade) -> None:
+        """Raise ValueError if `cascade` uses a model or a length that this profile lacks."""
+        for segment in walk(cascade.drafts):
+            if segment.model > self.n_drafts:
+                raise ValueError(
+                    f"the cascade uses model {segment.model}, but the profile has drafts "
+                    f"1..{self.n_drafts}: add its alphas and costs, or use a model it has"
+                )
+            if isinstance(segment, Review) and segment.model in self.one_shot:
+                raise ValueError(
+                    f"model {segment.model} is one-shot and cannot review: let it draft instead"
+                )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data; a callable verification cost is tabulated to m = 256."""
+        verify = {
+            str(model): [float(v) for v in self.verify_costs(model, self._known(model))[1:]]
+            for model in sorted(self.verify)
+        }
+        return {
+            "schema": SCHEMA,
+            "version": 1,
+            "alphas": self.alphas.tolist(),
+            "costs": self.costs.tolist(),
+            "one_shot": list(self.one_shot),
+            "verify": verify,
+            "names": list(self.names),
+            "measurement": self.measurement,
+        }
+
+    def _known(self, model: int) -> int:
+        known = self.max_positions(model)
+        return TABULATE if known is None else known
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], source: str = "profile") -> "Profile":
+        """Read what `to_dict` wrote; ValueError names `source` and the field."""
+        if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
+            raise ValueError(f'{source}: not a profile ("schema" must be "{SCHEMA}")')
+        if data.get("version") != 1:
+            raise ValueError(
+                f"{source}: profile version {data.get('version')!r} is unknown: update cscalc"
+            )
+        if missing := {"alphas", "costs"} - set(data):
+            raise ValueError(f"{source}: {' and '.join(sorted(missing))} missing: measure again")
+        try:
+            return cls(
+                data["alphas"],
+                data["costs"],
+                one_shot=data.get("one_shot", ()),
+                verify={int(model): curve for model, curve in data.get("verify", {}).items()},
+                names=data.get("names"),
+                measurement=data.get("measurement"),
+            )
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ValueError(f"{source}: {error}") from error
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write JSON, whole or not at all."""
+        write_json(path, self.to_dict())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> "Profile":
+        """Read JSON; ValueError (or FileNotFoundError) says what is wrong with the file."""
+        return cls.from_dict(read_json(path), source=str(Path(path)))
+
+
+def _rebuild(
+    alphas: Floats,
+    costs: Floats,
+    one_shot: tuple[int, ...],
+    verify: Any,
+    names: tuple[str, ...],
+    measurement: Any,
+) -> Profile:
+    return Profile(
+        alphas, costs, one_shot=one_shot, verify=verify, names=names, measurement=measurement
+    )
+
+
+def _frozen(values: Floats) -> Floats:
+    values = np.array(values, dtype=np.float64)
+    values.flags.writeable = False
+    return values
+
+
+def _alpha_matrix(alphas: npt.ArrayLike, n_drafts: int) -> Floats:
+    given = as_floats("alphas", alphas)
+    size = n_drafts + 1
+    if given.shape == (n_drafts,):
+        rates = check_rates("alphas", given)
+        matrix = np.eye(size)
+        for draft, rate in enumerate(rates, start=1):
+            matrix[:draft, draft] = rate
+        return matrix
+    if given.shape != (size, size):
+        raise ValueError(
+            f"alphas must have shape ({size}, {size}) or ({n_drafts},) to match the {n_drafts} "
+            f"costs, got shape {given.shape}"
+        )
+    matrix = np.eye(size)
+    rows, columns = np.triu_indices(size, 1)  # only i < j is read
+    matrix[rows, columns] = check_rates("alphas", given[rows, columns])
+    return matrix
+
+
+def _one_shot(one_shot: Iterable[int], n_drafts: int) -> tuple[int, ...]:
+    if isinstance(one_shot, int | np.integer):
+        raise TypeError(f"one_shot must be a collection of models, got {one_shot}: write ({one_shot},)")
+    models = tuple(sorted({check_int("one_shot", model, least=1) for model in one_shot}))
+    if models and models[-1] > n_drafts:
+        raise ValueError(f"one_shot names model {models[-1]}, but there are drafts 1..{n_drafts}")
+    return models
+
+
+def _verify(verify: Verify, n_drafts: int, one_shot: tuple[int, ...]) -> dict[int, Floats | Curve]:
+    if verify is None:
+        return {}
+    given: Mapping[Any, Any] = verify if isinstance(verify, Mapping) else {0: verify}
+    curves: dict[int, Floats | Curve] = {}
+    for model, curve in sorted(given.items()):
+        check_int("verify model", model, least=0)
+        if model > n_drafts:
+            raise ValueError(f"verify names model {model}, but there are models 0..{n_drafts}")
+        if model in one_shot:
+            raise ValueError(f"verify names model {model}, which is one-shot and never reviews")
+        if curve is None:
+            continue
+        curves[model] = curve if callable(curve) else _curve(model, curve)
+    return curves
+
+
+def _curve(model: int, values: npt.ArrayLike) -> Floats:
+    curve = check_costs(f"verify of model {model}", values)
+    if curve.ndim != 1 or curve.size == 0:
+        raise ValueError(f"verify of model {model} must be a vector over m = 1, 2, ..., got {values!r}")
+    if not np.all(curve > 0.0):
+        raise ValueError(f"verify of model {model} must be > 0, got {curve.min():g}")
+    if abs(curve[0] - 1.0) > 1e-9:
+        raise ValueError(
+            f"verify of model {model} must start with 1 (m = 1 position, in that model's own "
+            f"passes), got {curve[0]:g}: divide the array by its first entry"
+        )
+    return _frozen(curve)
+
+
+def _names(names: Sequence[str] | None, n_drafts: int) -> tuple[str, ...]:
+    if names is None:
+        return ("target", *(f"draft {j}" for j in range(1, n_drafts + 1)))
+    if isinstance(names, str) or len(names) != n_drafts + 1:
+        raise ValueError(f"names must have {n_drafts + 1} entries (target first), got {names!r}")
+    return tuple(str(name) for name in names)

@@ -1,0 +1,320 @@
+"""Exact laws of one cycle: tokens emitted, passes of each model, cost.
+
+The public functions take a `Cascade` and a `Profile`. The work is done by a compiled kernel
+(`cscalc.theory._law_kernel`); `cycle_law_slow` is its readable twin, on which tests rely.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from cscalc._checks import Floats, check_number
+from cscalc.cascade import Cascade, Draft, Review, Segment, max_length
+from cscalc.profile import Profile
+
+PROPOSED, KEPT, CORRECTED, BONUS = range(4)  # what a token in front of a reviewer is
+ONCE, ROUNDS, UNTIL = range(3)
+# columns of a program row, one row a segment, children before parents, the target last
+(IS_REVIEW, MODEL, LENGTH, STOP, VALUE, LEAST, MOST, FIRST_CHILD, N_CHILDREN) = range(9)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CycleLaw:
+    """What one cycle of a cascade does, exactly, under the profile's acceptance model.
+
+    Attributes
+    ----------
+    pmf : ndarray, shape (max_length + 2,)
+        ``pmf[i]`` is the probability that a cycle emits i tokens; ``pmf[0]`` is 0.
+    passes : ndarray, shape (n_drafts + 1,)
+        Expected passes of each model per cycle (calls, for a one-shot model).
+    costs : ndarray, shape (n_drafts + 1,)
+        Expected cost of each model per cycle, in target passes.
+    """
+
+    pmf: Floats
+    passes: Floats
+    costs: Floats
+
+    @property
+    def mean(self) -> float:
+        """Expected tokens per cycle."""
+        return float(self.pmf @ np.arange(self.pmf.size))
+
+    @property
+    def variance(self) -> float:
+        """Variance of the tokens per cycle."""
+        tokens = np.arange(self.pmf.size)
+        return float(max(0.0, self.pmf @ (tokens - self.mean) ** 2))
+
+    @property
+    def cost(self) -> float:
+        """Expected cost of a cycle, in target passes."""
+        return float(self.costs.sum())
+
+    @property
+    def ewif(self) -> float:
+        """Tokens per target-pass time; 1 is plain decoding."""
+        return self.mean / self.cost
+
+    def quantile(self, level: float) -> int:
+        """Smallest number of tokens that a cycle emits at most with probability `level`."""
+        check_number("level", level, least=0.0, most=1.0)
+        return int(np.searchsorted(np.cumsum(self.pmf), level - 1e-15, side="left"))
+
+
+def cycle_law(cascade: Cascade, profile: Profile) -> CycleLaw:
+    r"""Exact law of one cycle of `cascade` on `profile`.
+
+    Parameters
+    ----------
+    cascade : Cascade
+        Any cascade of the grammar.
+    profile : Profile
+        Acceptance rates and costs of its models.
+
+    Returns
+    -------
+    CycleLaw
+        The law of the tokens per cycle, and expected passes and cost of each model.
+
+    Raises
+    ------
+    ValueError
+        If the cascade uses a model that the profile lacks, lets a one-shot model review, or
+        reviews more positions than `Profile.verify` covers.
+
+    Notes
+    -----
+    A dynamic program over the draft length l in front of a reviewer with two weights: W(l),
+    the probability that l is reached, and A(l), that l is reached with every token so far
+    accepted. A call that adds L tokens moves both; a token that fails after j accepted ones
+    moves its share of A to "emits j + 1". What is left in A at the end emits l + 1. Inner
+    rounds are the same program one level down, so their emitted length is the next L.
+    Proposals of model j are accepted by reviewer i independently with rate
+    ``alphas[i, j]``. One cycle costs the target's pass over (draft length + 1) positions
+    plus all passes of the drafts.
+
+    Examples
+    --------
+    >>> law = cycle_law(Cascade((Draft(1, 2),)), Profile([0.5], [0.1]))
+    >>> law.pmf.tolist(), round(law.cost, 12)
+    ([0.0, 0.5, 0.25, 0.25], 1.2)
+    """
+    from cscalc.theory import _law_kernel  # numba loads here, not with `import cscalc`
+
+    profile.check(cascade)
+    program, children, most = _program(cascade)
+    rates, costs, curves = _tables(profile, _reach(profile, cascade, most))
+    pmf, passes, cost = _law_kernel.cycle(program, children, most, rates, costs, curves)
+    return CycleLaw(pmf, passes, cost)
+
+
+def token_law(cascade: Cascade, profile: Profile) -> Floats:
+    """Probability that a cycle emits 0, 1, 2, ... tokens, shape (max_length + 2,).
+
+    Parameters
+    ----------
+    cascade : Cascade
+        Any cascade of the grammar.
+    profile : Profile
+        Acceptance rates and costs of its models.
+
+    Returns
+    -------
+    ndarray
+        Index = tokens, the correction or bonus token included; entry 0 is 0.
+
+    Examples
+    --------
+    >>> token_law(Cascade((Draft(1, 1),)), Profile([0.8], [0.1])).round(12).tolist()
+    [0.0, 0.2, 0.8]
+    """
+    return cycle_law(cascade, profile).pmf
+
+
+def expected_tokens(cascade: Cascade, profile: Profile) -> float:
+    """Expected tokens that a cycle emits, between 1 and max_length + 1.
+
+    Examples
+    --------
+    >>> round(expected_tokens(Cascade((Draft(1, 5),)), Profile([0.8], [0.1])), 5)
+    3.68928
+    """
+    return cycle_law(cascade, profile).mean
+
+
+def cycle_cost(cascade: Cascade, profile: Profile) -> float:
+    """Expected cost of a cycle in target passes: its verification plus all drafting.
+
+    Examples
+    --------
+    >>> cycle_cost(Cascade((Draft(1, 5),)), Profile([0.8], [0.1]))
+    1.5
+    """
+    return cycle_law(cascade, profile).cost
+
+
+def ewif(cascade: Cascade, profile: Profile) -> float:
+    """Expected walltime improvement factor: `expected_tokens` / `cycle_cost`.
+
+    Parameters
+    ----------
+    cascade : Cascade
+        Any cascade of the grammar; ``Cascade(())``, plain decoding, has EWIF 1.
+    profile : Profile
+        Acceptance rates and costs of its models.
+
+    Returns
+    -------
+    float
+        Tokens per target-pass time, > 0.
+
+    Examples
+    --------
+    >>> round(ewif(Cascade((Draft(1, 5),)), Profile([0.8], [0.1])), 5)
+    2.45952
+    """
+    return cycle_law(cascade, profile).ewif
+
+
+def _reach(profile: Profile, cascade: Cascade, most: int) -> dict[int, int]:
+    """Most positions that each reviewer with a known curve checks in one pass."""
+    reach = {0: max_length(cascade.drafts) + 1}
+    for model in profile.verify:
+        if model:
+            reach[model] = _review_reach(cascade.drafts, model)
+    return reach
+
+
+@lru_cache(maxsize=4096)
+def _review_reach(drafts: tuple[Segment, ...], model: int) -> int:
+    reach = 1
+    for segment in drafts:
+        if isinstance(segment, Review):
+            reach = max(reach, _review_reach(segment.drafts, model))
+            if segment.model == model:
+                reach = max(reach, max_length(segment.drafts) + 1)
+    return reach
+
+
+@lru_cache(maxsize=4096)
+def _program(cascade: Cascade) -> tuple[Any, Any, int]:
+    """Segments as integer rows, children before parents; the last row is the target."""
+    rows: list[list[int]] = []
+    children: list[int] = []
+
+    def add(segment: Segment) -> int:
+        length, first, count, most = 0, 0, 0, 0
+        if isinstance(segment, Review):
+            inner = [add(child) for child in segment.drafts]
+            first, count = len(children), len(inner)
+            children.extend(inner)
+            most = max_length(segment.drafts) + 1
+        else:
+            length = most = segment.length
+        least = 1 if isinstance(segment, Review) else length
+        stop, value = ONCE, 1
+        if segment.until is not None:
+            stop, value = UNTIL, segment.until
+        elif isinstance(segment, Review) and segment.rounds is not None:
+            stop, value = ROUNDS, segment.rounds
+        is_review = int(isinstance(segment, Review))
+        rows.append([is_review, segment.model, length, stop, value, least, most, first, count])
+        return len(rows) - 1
+
+    top = [add(segment) for segment in cascade.drafts]
+    most = max_length(cascade.drafts)
+    rows.append([1, 0, 0, ONCE, 1, 1, most + 1, len(children), len(top)])
+    children.extend(top)
+    return np.array(rows, dtype=np.int64), np.array(children, dtype=np.int64), most
+
+
+def _tables(profile: Profile, reach: dict[int, int]) -> tuple[Floats, Floats, Floats]:
+    """Rates (4, n+1, n+1, 1), costs per call type (2, n+1), curves (n+1, most+1)."""
+    width = max(reach.values()) + 1
+    cache = profile._curves
+    key = ("tables", tuple(sorted(reach.items())))
+    if key not in cache:
+        if ("rates",) not in cache:
+            rates = np.repeat(profile.alphas[None, :, :, None], 4, axis=0)
+            costs = np.concatenate([[1.0], profile.costs])
+            one_shot = np.zeros(costs.size)
+            one_shot[list(profile.one_shot)] = 1.0
+            cache[("rates",)] = (np.ascontiguousarray(rates), np.stack([costs, one_shot]))
+        curves = np.ones((profile.n_drafts + 1, width))
+        for model, most in reach.items():
+            curves[model, : most + 1] = profile.verify_costs(model, most)
+        cache[key] = (*cache[("rates",)], curves)
+    tables: tuple[Floats, Floats, Floats] = cache[key]
+    return tables
+
+
+def cycle_law_slow(cascade: Cascade, profile: Profile) -> CycleLaw:
+    """The same law with dictionaries and recursion, for reading and for tests.
+
+    Examples
+    --------
+    >>> law = cycle_law_slow(Cascade((Draft(1, 2),)), Profile([0.5], [0.1]))
+    >>> law.pmf.tolist()
+    [0.0, 0.5, 0.25, 0.25]
+    """
+    profile.check(cascade)
+
+    def call(segment: Segment) -> tuple[dict[int, float], Floats, Floats]:
+        """Law of the tokens one call adds; its passes and costs by model."""
+        if isinstance(segment, Review):
+            return round_of(segment.model, segment.drafts)
+        passes = np.zeros(profile.n_drafts + 1)
+        passes[segment.model] = 1 if segment.model in profile.one_shot else segment.length
+        return {segment.length: 1.0}, passes, passes * profile.cost(segment.model)
+
+    def round_of(
+        reviewer: int, drafts: tuple[Segment, ...]
+    ) -> tuple[dict[int, float], Floats, Floats]:
+        reached, alive = {0: 1.0}, {0: 1.0}  # W and A of the Notes of `cycle_law`
+        emitted: dict[int, float] = {}
+        passes, costs = np.zeros(profile.n_drafts + 1), np.zeros(profile.n_drafts + 1)
+
+        def make_call(length: int, law: dict[int, float], alpha: float) -> None:
+            weight, kept = reached.pop(length), alive.pop(length)
+            for added, chance in law.items():
+                end = length + added
+                reached[end] = reached.get(end, 0.0) + weight * chance
+                alive[end] = alive.get(end, 0.0) + kept * chance * alpha**added
+                for accepted in range(added):
+                    i = length + accepted + 1
+                    fails = kept * chance * alpha**accepted * (1 - alpha)
+                    emitted[i] = emitted.get(i, 0.0) + fails
+
+        for segment in drafts:
+            law, call_passes, call_costs = call(segment)
+            alpha = float(profile.alphas[reviewer, segment.model])
+            if segment.until is not None:
+                while short := [length for length in reached if length < segment.until]:
+                    length = min(short)
+                    passes += reached[length] * call_passes
+                    costs += reached[length] * call_costs
+                    make_call(length, law, alpha)
+            else:
+                calls = segment.rounds if isinstance(segment, Review) and segment.rounds else 1
+                for _ in range(calls):
+                    passes += call_passes
+                    costs += call_costs
+                    for length in sorted(reached, reverse=True):  # ends lie above their start
+                        make_call(length, law, alpha)
+        for length, kept in alive.items():
+            emitted[length + 1] = emitted.get(length + 1, 0.0) + kept
+        passes[reviewer] += 1
+        costs[reviewer] += sum(
+            weight * profile.pass_cost(reviewer, length + 1) for length, weight in reached.items()
+        )
+        return emitted, passes, costs
+
+    emitted, passes, costs = round_of(0, cascade.drafts)
+    pmf = np.zeros(cascade.max_length + 2)
+    for tokens, chance in emitted.items():
+        pmf[tokens] = chance
+    return CycleLaw(pmf, passes, costs)
