@@ -28,7 +28,8 @@ def check_pair(target: npt.ArrayLike, draft: npt.ArrayLike) -> tuple[Floats, Flo
     p, q = check_law("target", target), check_law("draft", draft)
     if p.shape[-1] != q.shape[-1]:
         raise ValueError(
-            f"target and draft must share one vocabulary, got {p.shape[-1]} and {q.shape[-1]} tokens"
+            f"target and draft must share one vocabulary, got {p.shape[-1]} and {q.shape[-1]} "
+            f"tokens"
         )
     try:
         shape = np.broadcast_shapes(p.shape, q.shape)

@@ -72,7 +72,7 @@ def recursive_rejection_acceptance(
     With :math:`R_1 = p`, proposal i is accepted with probability :math:`\min(1, R_i / q)` and
     :math:`R_{i+1} = \mathrm{norm}([R_i - q]_+)`, so the chance is
     :math:`1 - \prod_i \mathrm{TV}(R_i, q)`. Miao et al., "SpecInfer", ASPLOS 2024,
-    arXiv:2305.09781, Algorithm 2.
+    arXiv:2305.09781.
 
     Examples
     --------
@@ -134,7 +134,7 @@ def k_seq_rho(target: npt.ArrayLike, draft: npt.ArrayLike, proposals: int) -> Fl
 
     Notes
     -----
-    Sun et al., "SpecTr", NeurIPS 2023, arXiv:2310.15141, Algorithm 3. The left side falls and the
+    Sun et al., "SpecTr", NeurIPS 2023, arXiv:2310.15141. The left side falls and the
     right side rises with rho, so the root is unique; it is bracketed to the last bit from above,
     the side on which the residual cannot be negative.
 
@@ -179,7 +179,7 @@ def k_seq_acceptance(target: npt.ArrayLike, draft: npt.ArrayLike, proposals: int
     Notes
     -----
     Proposal i is accepted with probability :math:`\min(1, p / (\rho q))`. SpecTr,
-    arXiv:2310.15141, Theorem 2.
+    arXiv:2310.15141.
 
     Examples
     --------

@@ -91,10 +91,10 @@ def list_coupling_bound(target: npt.ArrayLike, draft: npt.ArrayLike, proposals: 
     """
     p, q = check_pair(target, draft)
     count = check_int("proposals", proposals, least=1)
-    shared = (p > 0.0) & (q > 0.0)
     total = np.where(p + q > 0.0, p + q, 1.0)
     order = np.argsort(p / total, axis=-1, kind="stable")
-    p, q, shared = (np.take_along_axis(x, order, axis=-1) for x in (p, q, shared))
+    p, q = np.take_along_axis(p, order, axis=-1), np.take_along_axis(q, order, axis=-1)
+    shared = (p > 0.0) & (q > 0.0)
     # for i after j in this order p_i/p_j >= q_i/q_j; before it the other way round
     p_from = np.flip(np.cumsum(np.flip(p, axis=-1), axis=-1), axis=-1)  # sum of p_i, i >= j
     q_before = np.cumsum(q, axis=-1) - q

@@ -37,7 +37,7 @@ def without_replacement_acceptance(
     -----
     As recursive rejection, but a rejected token is removed from the draft law, which is then
     normalised; when its support is used up, the draft is uniform over the tokens not yet tried.
-    Chen et al., "Sequoia", NeurIPS 2024, arXiv:2402.12374, Algorithm 2. The value is a sum over
+    Chen et al., "Sequoia", NeurIPS 2024, arXiv:2402.12374. The value is a sum over
     the sequences of rejected tokens, at most :math:`V^{K-1}`.
 
     Examples
