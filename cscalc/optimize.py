@@ -11,7 +11,6 @@ from cscalc._checks import check_int, check_number
 from cscalc.cascade import Cascade, Draft, Review, Segment
 from cscalc.plan import Alternative, Plan, make_plan
 from cscalc.profile import Profile, Verify
-from cscalc.theory.law import _tables
 
 ABSENT, ALONE, ROUNDS, UNTIL = range(4)
 
@@ -79,23 +78,8 @@ def optimal_config(
         "max_depth": check_int("max_depth", max_depth, least=0),
         "tolerance": check_number("tolerance", tolerance, least=0.0, most=0.1),
     }
-    space = _Space.of(profile, max_length, max_depth)
-    found: list[_Found] = []
-    for model in range(1, profile.n_drafts + 1):
-        found += space.best(space.drafts_only((model,)), [space.start()])
-    for dear, cheap in combinations(range(1, profile.n_drafts + 1), 2):
-        found += space.best(space.drafts_only((dear, cheap)), [one.slots for one in found])
-        if max_depth and dear not in profile.one_shot:
-            found += space.best(space.vertical(dear, cheap), space.vertical_starts(dear, cheap))
-    if profile.n_drafts > 2:
-        everyone = tuple(range(1, profile.n_drafts + 1))
-        found += space.best(space.drafts_only(everyone), [one.slots for one in found])
-    if max_depth and profile.n_drafts > 1:
-        for left_out in range(profile.n_drafts + 1):
-            if left_out == 0 or profile.n_drafts > 2:
-                allow = space.everything(left_out)
-                found += space.best(allow, [one.slots for one in found])
-        found += space.best(space.everything(0), space.perturbed(found))
+    space = _Space.of(profile, max_length, max_depth, tolerance)
+    found = space.search(profile.n_drafts)
     trimmed = [space.trimmed(one, tolerance) for one in found]
     alternatives = [Alternative.of(one.cascade, profile) for one in trimmed]
     alternatives.append(Alternative.of(Cascade(()), profile))
@@ -134,7 +118,8 @@ def _best_of_each(alternatives: list[Alternative]) -> list[Alternative]:
 class _Found:
     """One end of a search: its slots, the states they might take, and the EWIF."""
 
-    slots: tuple[Any, Any]  # state, value
+    state: Any
+    value: Any
     allow: Any
     ewif: float
     cascade: Cascade
@@ -149,9 +134,10 @@ class _Space:
     can: Any  # (slots, 4) states that the profile permits
     max_value: Any  # (4,)
     tables: Any
+    room: Any
 
     @classmethod
-    def of(cls, profile: Profile, max_length: int, max_depth: int) -> "_Space":
+    def of(cls, profile: Profile, max_length: int, max_depth: int, tolerance: float) -> "_Space":
         models: list[int] = []
         parents: list[int] = []
 
@@ -172,15 +158,58 @@ class _Space:
         can = np.zeros((len(models), 4), dtype=np.bool_)
         can[:, [ABSENT, ALONE]] = True
         can[[slot for slot in parents if slot >= 0], ROUNDS:] = True
-        caps, reach = [], {}
-        for model in range(profile.n_drafts + 1):
-            known = profile.max_positions(model)
-            free = 4 * max_length + 16
-            caps.append(free if known is None else min(free, known - 1))
-            reach[model] = caps[-1] + 1
-        tables = (*_tables(profile, reach), np.array(caps))
         max_value = np.array([1, max_length, max_length, max_length])
-        return cls(np.array(models), np.array(parents), can, max_value, tables)
+        tables = _tables(profile, most_tokens(max_length), tolerance)
+        room = np.zeros((len(models) + 4, most_tokens(max_length) + 4))
+        return cls(np.array(models), np.array(parents), can, max_value, tables, room)
+
+    def search(self, n_drafts: int) -> list[_Found]:
+        """Ends of climbs in every family; the best one is the best found."""
+        found: list[_Found] = []
+        drafts = range(1, n_drafts + 1)
+        sizes = range(1, n_drafts + 1) if n_drafts <= 4 else (1, 2, n_drafts)
+        for models in (models for size in sizes for models in combinations(drafts, size)):
+            found += self.climb(self.drafts_only(models), self.starts(found, models), 2_000)
+        outer = self.parent == -1
+        reviewers = [int(m) for m in self.model[outer & self.can[:, ROUNDS]]]
+        for dear in reviewers:
+            for cheap in range(dear + 1, n_drafts + 1):
+                allow = self.vertical(dear, cheap)
+                found += self.climb(allow, self.vertical_starts(dear, cheap), 2_000)
+        if not reviewers:
+            return found
+        everyone = tuple(drafts)
+        smaller = [models for models in combinations(drafts, n_drafts - 1) if len(models) > 1]
+        if n_drafts > 3:
+            smaller = [*combinations(drafts, 2), *smaller]
+        for models in smaller:
+            found += self.climb(self.only(models), self.starts(found, models)[:2], 15_000)
+        allow = self.only(everyone)
+        found += self.climb(allow, self.starts(found, everyone), 60_000)
+        return found
+
+    def climb(self, allow: Any, starts: list[tuple[Any, Any]], work: int) -> list[_Found]:
+        """Climb from each start, within `work` each; at most one end, the best."""
+        from cscalc import _search  # numba loads here
+
+        best: _Found | None = None
+        for start_state, start_value in starts:
+            state, value = start_state.copy(), start_value.copy()
+            budget = np.array([work])
+            ewif = _search.climb(
+                self.model, self.parent, state, value, allow, self.max_value, self.tables,
+                self.room, budget,
+            )  # fmt: skip
+            if ewif > 0.0 and (best is None or ewif > best.ewif):
+                best = _Found(state, value, allow, float(ewif), self.cascade(state, value))
+        return [] if best is None else [best]
+
+    def starts(self, found: list[_Found], models: tuple[int, ...]) -> list[tuple[Any, Any]]:
+        """Best ends so far that use these models only, best first, and plain decoding."""
+        fit = [one for one in found if set(one.cascade.models) <= set(models)]
+        fit.sort(key=lambda one: -one.ewif)
+        plain = np.zeros_like(self.model), np.ones_like(self.model)
+        return [*((one.state, one.value) for one in fit[:2]), plain]
 
     def drafts_only(self, models: tuple[int, ...]) -> Any:
         """States of cascades in which these models draft for the target, unreviewed."""
@@ -193,32 +222,24 @@ class _Space:
         """States of cascades in which `dear` reviews `cheap`."""
         allow = np.zeros_like(self.can)
         allow[:, ABSENT] = True
-        outer = self._outer(dear)
+        outer, inner = self._pair(dear, cheap)
         allow[outer] = [False, False, True, True]
-        allow[(self.parent == outer) & (self.model == cheap)] = [False, True, False, False]
+        allow[inner] = [False, True, False, False]
         return allow
 
-    def everything(self, left_out: int) -> Any:
-        """All states that the profile permits, one model left out (0: none)."""
+    def only(self, models: tuple[int, ...]) -> Any:
+        """All states that the profile permits, of these models."""
         allow = self.can.copy()
-        allow[self.model == left_out, ALONE:] = False
+        allow[~np.isin(self.model, models), ALONE:] = False
         return allow
 
-    def _outer(self, model: int) -> int:
-        return int(np.flatnonzero((self.parent == -1) & (self.model == model))[0])
-
-    def start(self) -> tuple[Any, Any]:
-        """Plain decoding; in unused reviews the cheapest model drafts."""
-        state = np.zeros(self.model.size, dtype=np.int64)
-        value = np.ones(self.model.size, dtype=np.int64)
-        inner = (self.parent >= 0) & (self.model == self.model.max())
-        state[inner], value[inner] = ALONE, min(4, int(self.max_value[ALONE]))
-        return state, value
+    def _pair(self, dear: int, cheap: int) -> tuple[int, int]:
+        outer = int(np.flatnonzero((self.parent == -1) & (self.model == dear))[0])
+        return outer, int(np.flatnonzero((self.parent == outer) & (self.model == cheap))[0])
 
     def vertical_starts(self, dear: int, cheap: int) -> list[tuple[Any, Any]]:
         starts = []
-        outer = self._outer(dear)
-        inner = (self.parent == outer) & (self.model == cheap)
+        outer, inner = self._pair(dear, cheap)
         for stop, n, length in ((ROUNDS, 1, 1), (ROUNDS, 2, 4), (UNTIL, 2, 2), (UNTIL, 6, 8)):
             state, value = np.zeros_like(self.model), np.ones_like(self.model)
             most = int(self.max_value[ALONE])
@@ -227,53 +248,17 @@ class _Space:
             starts.append((state, value))
         return starts
 
-    def perturbed(self, found: list[_Found]) -> list[tuple[Any, Any]]:
-        """Fixed changes of the best ends so far, to climb again from."""
-        starts = []
-        for one in sorted(found, key=lambda one: -one.ewif)[:2]:
-            for slot in range(self.model.size):
-                for new_state, new_value in ((ALONE, 3), (ROUNDS, 1), (UNTIL, 3), (UNTIL, 5)):
-                    if self.can[slot, new_state] and one.slots[0][slot] != new_state:
-                        state, value = one.slots[0].copy(), one.slots[1].copy()
-                        state[slot] = new_state
-                        value[slot] = min(new_value, int(self.max_value[new_state]))
-                        starts.append((state, value))
-        return starts
-
-    def best(self, allow: Any, starts: list[tuple[Any, Any]]) -> list[_Found]:
-        """Climb from all `starts` that `allow` permits; at most one end."""
-        from cscalc import _search  # numba loads here
-
-        slots = np.arange(self.model.size)
-        usable = [(s, v) for s, v in starts if allow[slots, s][self._live(s)].all()]
-        if not usable:
-            usable = [self.start()]
-        states = np.stack([np.where(allow[slots, s], s, ABSENT) for s, _ in usable])
-        values = np.stack([v for _, v in usable])
-        ewif, state, value = _search.search(
-            self.model, self.parent, states, values, allow, self.max_value, self.tables
-        )
-        if ewif < 0.0:
-            return []
-        return [_Found((state, value), allow, float(ewif), self.cascade(state, value))]
-
-    def _live(self, state: Any) -> Any:
-        live = state != ABSENT
-        for slot in range(self.model.size - 1, -1, -1):
-            outer = self.parent[slot]
-            live[slot] &= outer == -1 or (live[outer] and state[outer] >= ROUNDS)
-        return live
-
     def trimmed(self, one: _Found, tolerance: float) -> _Found:
         """The same cascade, as short as `tolerance` permits."""
         from cscalc import _search
 
-        state, value = (array.copy() for array in one.slots)
-        floor = one.ewif * (1.0 - tolerance)
+        state, value = one.state.copy(), one.value.copy()
+        floor = one.ewif * (1.0 - max(tolerance, 1e-13))
         ewif = _search.trim(
-            self.model, self.parent, state, value, one.allow, floor, self.tables
-        )
-        return _Found((state, value), one.allow, float(ewif), self.cascade(state, value))
+            self.model, self.parent, state, value, one.allow, floor, self.tables, self.room,
+            np.array([0]),
+        )  # fmt: skip
+        return _Found(state, value, one.allow, float(ewif), self.cascade(state, value))
 
     def cascade(self, state: Any, value: Any) -> Cascade:
         """The slots as a `Cascade`."""
@@ -293,3 +278,27 @@ class _Space:
             return Review(model, segments(slot), until=n)
 
         return Cascade(segments(-1))
+
+
+def most_tokens(max_length: int) -> int:
+    """Longest draft, in tokens, that a reviewer of a searched cascade may hold."""
+    return max(128, 4 * max_length)
+
+
+def _tables(profile: Profile, most: int, tolerance: float) -> tuple[Any, ...]:
+    """The profile as `cscalc._search.score` takes it."""
+    models = range(profile.n_drafts + 1)
+    known = [profile.max_positions(model) for model in models]
+    caps = np.array([most if k is None else min(most, k - 1) for k in known])
+    curves = np.ones((len(models), most + 2))  # index m
+    for model in profile.verify:
+        curves[model, : caps[model] + 2] = profile.verify_costs(model, int(caps[model]) + 1)
+    return (
+        np.ascontiguousarray(profile.alphas),
+        np.concatenate([[1.0], profile.costs]),
+        np.array([model in profile.one_shot for model in models]),
+        curves,
+        np.array([model not in profile.verify for model in models]),
+        caps,
+        1.0 + max(1e-13, 1e-2 * tolerance),
+    )

@@ -215,4 +215,4 @@ def test_a_block_too_large_to_enumerate_is_refused():
     rng = np.random.default_rng(1)
     p, q = rng.dirichlet(np.ones(5000)), rng.dirichlet(np.ones(5000))
     with pytest.raises(ValueError, match="too many to enumerate"):
-        block_tokens(p, q, 2)
+        full_information_tokens(p, q, 2)

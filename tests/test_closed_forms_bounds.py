@@ -91,20 +91,31 @@ def test_at_the_bound_no_cascade_beats_the_rival_and_the_best_one_equals_it(
     rates = kind, alpha_d1, alpha_d2, inner
     longest = cap or 60
     passes = np.arange(1, 61)[:, None]
-    lengths = np.arange(1, longest + 1)
+    lengths = np.arange(kind == "vertical", longest + 1)
     everything = cascade_ewif(
         *rates, float(bound.cost_d1), cost_d2, passes, lengths, one_shot
-    )  # (60, longest)
+    )  # (60, longest + 1)
     assert everything.max() <= bound.ewif_alone * (1 + 1e-10)
     if bound.cost_d1 > 0.0:
         own = int(bound.passes_d1), int(bound.length_d2)
         best = cascade_ewif(*rates, float(bound.cost_d1), cost_d2, *own, one_shot)
         assert float(best) == pytest.approx(float(bound.ewif_alone), abs=1e-10)
     else:
-        assert (bound.passes_d1, bound.length_d2) == (0, 0)
+        assert (bound.passes_d1, bound.length_d2) == (0, 0)  # no cascade to show
     if not one_shot:
         alone = speculative_ewif(alpha_d2, cost_d2, np.arange(400))
         assert float(bound.ewif_alone) == pytest.approx(alone.max(), rel=1e-12)
+
+
+def test_a_good_inner_review_earns_longer_inner_drafts():
+    passes, lengths = np.arange(1, 400)[:, None], np.arange(1, 200)
+    bound = effective_bound_details("vertical", 0.95, 0.2, 0.005, alpha_inner=0.95)
+    tokens = vertical_ewif(0.95, 0.0, 0.95, 0.0, passes, lengths)
+    brute = (tokens / bound.ewif_alone - 1.0) / passes - lengths * 0.005  # (399, 199)
+    assert float(bound.cost_d1) == pytest.approx(brute.max(), abs=1e-13)
+    best = np.unravel_index(brute.argmax(), brute.shape)
+    assert (bound.passes_d1, bound.length_d2) == (best[0] + 1, best[1] + 1)
+    assert best[1] + 1 > 5
 
 
 @given(kinds, st.floats(0.0, 1.0), st.floats(0.0, 1.0), st.floats(0.1, 0.9))

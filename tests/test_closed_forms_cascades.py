@@ -19,6 +19,7 @@ from cscalc.theory.cs_drafting import (
     vertical_ewif,
     vertical_tokens,
 )
+from cscalc.theory.lenience import Lenience
 from cscalc.theory.speculative import expected_tokens_iid, optimal_length, speculative_ewif
 
 near_one = st.integers(1, 52).map(lambda bits: 1.0 - 2.0**-bits)
@@ -223,6 +224,15 @@ def test_equal_conditional_rates_give_theorem_4_3(alpha, inner, rounds, length):
     got = float(correlated_vertical_tokens(inner, alpha, alpha, rounds, length))
     want = float(vertical_tokens(alpha, inner, rounds, length))
     assert got == pytest.approx(want, rel=1e-11)
+
+
+def test_rates_of_equal_laws_do_not_round_above_one():
+    law = np.array([3, 4, 3, 3]) / 13
+    assert law.sum() > 1.0  # by rounding: the rates must stay valid arguments
+    found = conditional_rates(law, law, law)
+    assert (found.alpha, found.alpha_inner, found.alpha_accepted) == (1.0, 1.0, 1.0)
+    assert found.alpha_corrected == 0.0
+    assert Lenience.cs_drafting(1.0).alpha(law, law) == 1.0
 
 
 def test_pinned_correlated_example():

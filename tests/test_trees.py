@@ -248,6 +248,24 @@ def test_level_cascade_of_chains_finds_the_best_horizontal_cascade():
     assert plan.ewif == pytest.approx(1.615167, abs=5e-7)
 
 
+def test_a_one_shot_draft_pays_once_for_consecutive_levels():
+    # one lookup is dearer and worse than one pass, but twelve levels of it cost no more than one
+    plan = level_cascade([[0.9], [0.8]], [0.1, 0.15], size=13, depth=12, one_shot=[2])
+    best = {}
+    for passes in range(12):
+        rates = [0.9] * passes + [0.8] * (12 - passes)
+        best[passes] = (1 + np.cumprod(rates).sum()) / (1 + 0.1 * passes + 0.15)
+    passes = max(best, key=best.get)
+    assert plan.models == (1,) * passes + (2,) * (12 - passes)
+    assert plan.ewif == pytest.approx(best[passes])
+
+
+def test_a_one_shot_draft_is_not_free():
+    plan = level_cascade([[0.3]], [0.5], size=4, depth=3, one_shot=[1])
+    assert plan.models == ()
+    assert plan.ewif == 1.0
+
+
 @given(cascade_cases(), curves(8))
 @settings(max_examples=60, deadline=None)
 def test_leaf_cascade_reports_what_its_tree_gives_and_never_loses(case, curve):

@@ -312,11 +312,8 @@ def conditional_rates(
     both = np.minimum(q1, q2)
     excess = np.maximum(q1 - q2, 0.0)
     inner, corrected = both.sum(axis=-1), excess.sum(axis=-1)
-    return ConditionalRates(
-        alpha=unwrap(np.minimum(p, q1).sum(axis=-1)),
-        alpha_inner=unwrap(inner),
-        alpha_accepted=unwrap((both * keep).sum(axis=-1) / np.where(inner > 0.0, inner, 1.0)),
-        alpha_corrected=unwrap(
-            (excess * keep).sum(axis=-1) / np.where(corrected > 0.0, corrected, 1.0)
-        ),
-    )
+    if_accepted = (both * keep).sum(axis=-1) / np.where(inner > 0.0, inner, 1.0)
+    if_corrected = (excess * keep).sum(axis=-1) / np.where(corrected > 0.0, corrected, 1.0)
+    sums = (np.minimum(p, q1).sum(axis=-1), inner, if_accepted, if_corrected)
+    # a sum of rounded probabilities may end a few units in the last place above 1
+    return ConditionalRates(*(unwrap(np.minimum(total, 1.0)) for total in sums))

@@ -63,8 +63,9 @@ def effective_bound(
 ) -> Floats:
     r"""Largest cost of d1 at which a cascade of d1 and d2 is no slower than d2 alone, Eq. 3.
 
-    Both sides are maximised over all their lengths: the cascade over the passes of d1 and the
-    tokens of d2 (at least one of each), the rival over the draft length of d2 (0 included).
+    Both sides are maximised over all their lengths: the cascade over the passes of d1 (at least
+    one) and the tokens of d2 (at least one in a vertical cascade, where d1 reviews them; 0 too in
+    a horizontal one, which then is d1 alone), the rival over the draft length of d2 (0 included).
 
     Parameters
     ----------
@@ -152,7 +153,7 @@ def effective_bound_details(
     Returns
     -------
     EffectiveBound
-        The smaller length of d2 on a tie.
+        The fewest passes of d1 on a tie, then the shortest draft of d2.
 
     Raises
     ------
@@ -193,10 +194,10 @@ def effective_bound_details(
     best = np.zeros(dear.shape)
     passes = np.zeros(dear.shape, dtype=np.int64)
     length_d2 = np.zeros(dear.shape, dtype=np.int64)
-    lengths = [longest] if one_shot else range(1, int(last.max(initial=0)) + 1)
-    for length in lengths:
+    lengths = [longest] if one_shot else list(range(1, int(last.max(initial=0)) + 1))
+    for length in lengths if vertical else [0, *lengths]:
         at = np.arange(dear.size) if one_shot else np.flatnonzero(last >= length)
-        time = costs[at] if one_shot else length * costs[at]  # of d2, per round or per cycle
+        time = costs[at] * (min(length, 1) if one_shot else length)  # of d2, per round or cycle
         goal = rival[at]
         if vertical:  # T(n) = start + step * (1 + r + ... + r**(n - 1)), r = 1 - gap
             kept = geometric_sum(dear[at] * inner[at], np.asarray(length + 1.0))
@@ -210,7 +211,8 @@ def effective_bound_details(
         count = _best_count(start, step, gap, goal, most)
         tokens = start + step * geometric_sum_gap(gap, count)
         bound = (tokens - goal) / (rival[at] * count) - (time if vertical else 0.0)
-        better = bound > best[at] + _ROUNDING
+        ahead = bound - best[at]
+        better = (ahead > _ROUNDING) | ((ahead > -_ROUNDING) & (count < passes[at]))
         won = at[better]
         best[won] = bound[better]
         passes[won] = count[better].astype(np.int64)

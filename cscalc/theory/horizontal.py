@@ -39,7 +39,7 @@ def horizontal_tokens(alphas: npt.ArrayLike, lengths: npt.ArrayLike) -> Floats:
     3.83266
     """
     rates, counts = _segments_first(alphas, lengths)
-    parts = _reach(rates, counts) * rates * geometric_sum(rates, counts)  # (segments, ...)
+    parts = _reach(rates**counts) * rates * geometric_sum(rates, counts)  # (segments, ...)
     return unwrap(1.0 + parts.sum(axis=0))
 
 
@@ -123,7 +123,7 @@ def horizontal_gradient(
         follow[s] = rest
         rest = inner[s] + powers[s] * rest
     last = counts * rates ** np.maximum(counts - 1.0, 0.0)  # slope of rates**counts
-    slope = _reach(rates, counts) * (geometric_slope(rates, counts) + last * follow)
+    slope = _reach(powers) * (geometric_slope(rates, counts) + last * follow)
     cost = _horizontal_cost(costs, lengths, one_shot)
     return np.moveaxis(np.asarray(slope / cost), 0, -1)
 
@@ -150,10 +150,10 @@ def _front(values: Floats) -> Floats:
     return np.ascontiguousarray(np.moveaxis(values, -1, 0))
 
 
-def _reach(rates: Floats, counts: Floats) -> Floats:
-    """P(every token before segment s is accepted), shape (segments, ...)."""
-    reach = np.ones(rates.shape)
-    np.cumprod((rates**counts)[:-1], axis=0, out=reach[1:])
+def _reach(powers: Floats) -> Floats:
+    """P(every token before segment s is accepted) from P(all of each is), (segments, ...)."""
+    reach = np.ones(powers.shape)
+    np.cumprod(powers[:-1], axis=0, out=reach[1:])
     return reach
 
 

@@ -147,7 +147,8 @@ class Lenience:
         0.775
         """
         reviewer, drafter = check_law("target", target), check_law("draft", draft)
-        return unwrap(np.minimum(drafter, self.factor * reviewer).sum(axis=-1))
+        overlap = np.minimum(drafter, self.factor * reviewer).sum(axis=-1)
+        return unwrap(np.minimum(overlap, 1.0))  # rounding may leave a sum just above 1
 
     def emitted_law(self, target: npt.ArrayLike, draft: npt.ArrayLike) -> Floats:
         """Law of the emitted token: accepted, or drawn from norm((target - draft)+).

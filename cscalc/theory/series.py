@@ -87,9 +87,10 @@ def geometric_slope(ratio: Floats, terms: Floats) -> Floats:
     closed = np.asarray((sums - terms * ratio**terms) / np.where(small, 1.0, gap))
     if small.any():
         step, count = _select(small, gap, terms)
-        coefficients = _binomials(count + 1.0, first=2)
-        orders = enumerate(coefficients)
-        closed[small] = sum((i + 1) * choose * (-step) ** i for i, choose in orders)
+        taylor = np.zeros(step.shape)
+        for order, choose in reversed(list(enumerate(_binomials(count + 1.0, first=2)))):
+            taylor = (order + 1) * choose - step * taylor  # Horner
+        closed[small] = taylor
     return closed
 
 
@@ -98,7 +99,8 @@ def capped_variance(ratio: Floats, terms: Floats) -> Floats:
 
     The length is at least i with probability ``ratio**(i - 1)``, i = 1, ..., `terms`.
     With S = `geometric_sum` and D = `geometric_slope`, the variance is
-    :math:`2 D - S - S^2`, evaluated as a series where that difference cancels.
+    :math:`2 D - S - S^2`, evaluated for the length less 1, whose variance is the same (so that
+    small ratios keep their digits), and as a series where that difference cancels.
 
     Examples
     --------
@@ -107,18 +109,19 @@ def capped_variance(ratio: Floats, terms: Floats) -> Floats:
     """
     gap = np.asarray(1.0 - ratio)
     small = np.asarray(terms * gap < _SMALL)
-    sums = geometric_sum_gap(gap, terms)
-    closed = np.asarray(2.0 * geometric_slope(ratio, terms) - sums - sums * sums)
+    fewer = np.maximum(terms - 1.0, 0.0)
+    mean = ratio * geometric_sum_gap(gap, fewer)
+    closed = np.asarray(2.0 * ratio * geometric_slope(ratio, fewer) - mean - mean * mean)
     if small.any():
         step, count = _select(small, gap, terms)
         sum_at = _binomials(count, first=1)  # coefficients of (-gap)**order
         slope_at = _binomials(count + 1.0, first=2)
         taylor = np.zeros(step.shape)
-        for order in range(1, _ORDERS):  # order 0 is exactly 0
+        for order in reversed(range(1, _ORDERS)):  # Horner; order 0 is exactly 0
             square = sum(sum_at[i] * sum_at[order - i] for i in range(order + 1))
             coefficient = 2.0 * (order + 1) * slope_at[order] - sum_at[order] - square
-            taylor += coefficient * (-step) ** order
-        closed[small] = taylor
+            taylor = coefficient - step * taylor
+        closed[small] = -step * taylor
     return closed
 
 

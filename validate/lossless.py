@@ -1,0 +1,116 @@
+"""Exact law of a decoder's output on models small enough to enumerate every branch."""
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+
+from validate.reference import Reference, Tokens
+from validate.sampling import Law
+
+Distribution = dict[Any, float]  # outcome -> probability
+
+
+class Enumerated:
+    """A `Chance` that follows every branch.
+
+    `law(part, *args)` runs ``part`` once for every branch: it replays the decisions of a
+    script, takes the first outcome at each new decision, and comes back for the others.
+    Laws of inner parts are computed once and kept, and equal outcomes are merged.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[Any, ...], Distribution] = {}
+        self._script: list[tuple[list[tuple[Any, float]], int]] = []
+        self._at = 0
+
+    def law(self, part: Callable[..., Any], *args: Hashable) -> Distribution:
+        """Exact law of ``part(self, *args)``."""
+        key = (part, *args)
+        if key not in self._known:
+            outer = self._script, self._at
+            result: Distribution = {}
+            self._script = []
+            while True:
+                self._at = 0
+                outcome = part(self, *args)
+                weight = float(np.prod([branches[i][1] for branches, i in self._script]))
+                result[outcome] = result.get(outcome, 0.0) + weight
+                while self._script and self._script[-1][1] + 1 == len(self._script[-1][0]):
+                    self._script.pop()
+                if not self._script:
+                    break
+                branches, i = self._script[-1]
+                self._script[-1] = (branches, i + 1)
+            self._script, self._at = outer
+            self._known[key] = result
+        return self._known[key]
+
+    def _choose(self, branches: list[tuple[Any, float]]) -> Any:
+        if self._at == len(self._script):
+            self._script.append((branches, 0))
+        chosen, index = self._script[self._at]
+        self._at += 1
+        return chosen[index][0]
+
+    def draw(self, law: Law) -> int:
+        probs = law.dense().double().tolist()
+        return int(self._choose([(t, p) for t, p in enumerate(probs) if p > 0.0]))
+
+    def coin(self, probability: float) -> bool:
+        both = [(True, probability), (False, 1.0 - probability)]
+        return bool(self._choose([(side, p) for side, p in both if p > 0.0]))
+
+    def run(self, part: Callable[..., Any], *args: Hashable) -> Any:
+        return self._choose(list(self.law(part, *args).items()))
+
+
+def exact_law(decoder: Reference, prompt: Tokens, n_tokens: int) -> Distribution:
+    """Exact law of the first `n_tokens` tokens that `decoder` writes after `prompt`.
+
+    Parameters
+    ----------
+    decoder : Reference
+        A cascade with the laws of its models; vocabulary and lengths must be small.
+    prompt : tuple of int
+    n_tokens : int
+
+    Returns
+    -------
+    dict
+        Token tuple -> probability; sums to 1.
+    """
+    chance = Enumerated()
+    laws: dict[Tokens, Distribution] = {}
+
+    def extend(emitted: Tokens) -> Distribution:
+        if len(emitted) >= n_tokens:
+            return {emitted[:n_tokens]: 1.0}
+        if emitted not in laws:
+            total: Distribution = {}
+            for tokens, weight in chance.law(decoder.cycle, prompt + emitted).items():
+                for outcome, inner in extend(emitted + tokens).items():
+                    total[outcome] = total.get(outcome, 0.0) + weight * inner
+            laws[emitted] = total
+        return laws[emitted]
+
+    return extend(())
+
+
+def target_law(decoder: Reference, prompt: Tokens, n_tokens: int) -> Distribution:
+    """Law of `n_tokens` tokens of plain decoding with the target, for comparison."""
+    law: Distribution = {(): 1.0}
+    for _ in range(n_tokens):
+        longer: Distribution = {}
+        for tokens, weight in law.items():
+            probs = decoder.law_of(0, prompt + tokens).dense().double().tolist()
+            for token, p in enumerate(probs):
+                if p > 0.0:
+                    longer[(*tokens, token)] = weight * p
+        law = longer
+    return law
+
+
+def deviation(law: Distribution, expected: Distribution) -> float:
+    """Largest absolute difference of probability over all outcomes."""
+    return max(abs(law.get(x, 0.0) - expected.get(x, 0.0)) for x in law.keys() | expected.keys())

@@ -1,0 +1,185 @@
+"""From models to a `Profile`: acceptance rates on the target's own text, and costs of passes."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from cscalc.cascade import Cascade
+from cscalc.profile import Profile
+from cscalc.records import RecordLog, provenance
+from validate.decode import generate
+from validate.models import Models
+from validate.overlaps import measure_overlaps, rates_from
+from validate.prompts import Prompt
+from validate.sampling import Sampling
+from validate.timing import measure_one_shot, measure_passes, summary
+
+Progress = Callable[[str, int, int], None]  # stage, done, of
+
+
+def measure(
+    models: Models,
+    prompts: Sequence[Prompt],
+    *,
+    sampling: Sampling | None = None,
+    max_tokens: int = 64,
+    seed: int = 0,
+    positions: int = 32,
+    repeats: int = 7,
+    log: str | os.PathLike[str] | None = None,
+    progress: Progress = lambda stage, done, of: None,
+) -> Profile:
+    """Measure acceptance rates and costs of `models`.
+
+    Parameters
+    ----------
+    models : Models
+        Target, drafts and a tokenizer with which the prompts are read.
+    prompts : sequence of Prompt
+        The target answers each with up to `max_tokens` tokens; rates are means over the
+        contexts of these answers.
+    sampling : Sampling, optional
+        The law that will be decoded from; default temperature 1.
+    max_tokens, seed : int
+        Length of an answer; seed of its randomness (with the prompt's number).
+    positions : int
+        Verification cost is measured at every width 1..positions.
+    repeats : int
+        Timed passes for each model and width.
+    log : path, optional
+        JSON Lines of what was measured, one record a prompt; an interrupted measurement
+        with the same settings goes on from there.
+    progress : callable
+        Called with (stage, done, of).
+
+    Returns
+    -------
+    Profile
+        With the records in `measurement`.
+    """
+    sampling = sampling or Sampling()
+    if not prompts:
+        raise ValueError("there are no prompts to measure on: give at least one")
+    experiment = {
+        "what": "measure", "models": list(models.names), "device": str(models.device),
+        "sampling": sampling.to_dict(), "max_tokens": max_tokens, "seed": seed,
+        "positions": positions, "repeats": repeats,
+        "prompts": [[p.question_id, p.category, p.text] for p in prompts],
+    }  # fmt: skip
+    kept = RecordLog(log, experiment) if log is not None else None
+    known: dict[str, dict[str, Any]] = dict(kept.records) if kept is not None else {}
+
+    def remember(key: str, record: Mapping[str, Any]) -> None:
+        known[key] = dict(record)
+        if kept is not None:
+            kept.append(key, record)
+
+    for done, prompt in enumerate(prompts):
+        progress("acceptance", done, len(prompts))
+        key = str(prompt.question_id)
+        if key not in known:
+            remember(key, _measure_prompt(models, prompt, sampling, max_tokens, seed))
+    progress("acceptance", len(prompts), len(prompts))
+    records = [known[str(p.question_id)] for p in prompts]
+    if "passes" not in known:
+        text = _realistic_text(records)
+        total = len(models.language) * positions * (repeats + 1)
+        seconds = measure_passes(
+            models, text, positions=range(1, positions + 1), repeats=repeats, seed=seed,
+            progress=lambda done: progress("cost", done, total),
+        )  # fmt: skip
+        calls = measure_one_shot(models, text, start=len(text) // 2, length=10)
+        passes = {m: {w: summary(s) for w, s in by.items()} for m, by in seconds.items()}
+        one_shot = {m: summary(s) for m, s in calls.items()}
+        remember("passes", {"context": len(text), "passes": passes, "calls": one_shot})
+    return profile_from(models, records, known["passes"], experiment)
+
+
+def profile_from(
+    models: Models,
+    records: Sequence[Mapping[str, Any]],
+    passes: Mapping[str, Any],
+    experiment: Mapping[str, Any],
+) -> Profile:
+    """Profile of pooled records; see `measure` for what they hold."""
+    one_shot = tuple(sorted(models.one_shot))
+    unit = passes["passes"]["0"]["1"]["median"]
+    costs = []
+    for number in range(1, len(models)):
+        if number in models.one_shot:
+            costs.append(passes["calls"][str(number)]["median"] / unit)
+        else:
+            costs.append(passes["passes"][str(number)]["1"]["median"] / unit)
+    verify = {
+        int(number): [by[str(m)]["median"] / by["1"]["median"] for m in range(1, len(by) + 1)]
+        for number, by in passes["passes"].items()
+    }
+    prompts = [{k: v for k, v in record.items() if k != "tokens"} for record in records]
+    return Profile(
+        rates_from(records, len(models), one_shot),
+        costs,
+        one_shot=one_shot,
+        verify=verify,
+        names=models.names,
+        measurement={
+            "experiment": dict(experiment),
+            "provenance": provenance(),
+            "pass_seconds": unit,
+            "passes": dict(passes),
+            "prompts": prompts,
+        },
+    )
+
+
+def _measure_prompt(
+    models: Models, prompt: Prompt, sampling: Sampling, max_tokens: int, seed: int
+) -> dict[str, Any]:
+    ids = encode(models, prompt)
+    generator = seeded(seed, prompt.question_id)
+    reply = generate(
+        Cascade(()), models, ids, generator=generator, max_tokens=max_tokens, sampling=sampling,
+        eos=end_tokens(models),
+    )  # fmt: skip
+    overlaps = measure_overlaps(models, ids, reply.tokens, sampling)
+    return {
+        "question_id": prompt.question_id,
+        "category": prompt.category,
+        "prompt_tokens": len(ids),
+        **overlaps.to_dict(),
+        "tokens": [*ids, *reply.tokens],
+    }
+
+
+def _realistic_text(records: Sequence[Mapping[str, Any]]) -> list[int]:
+    """The text of median length among prompts with their replies."""
+    texts = sorted((record["tokens"] for record in records), key=len)
+    return list(texts[len(texts) // 2])
+
+
+def encode(models: Models, prompt: Prompt) -> list[int]:
+    """Token ids of a prompt, in the tokenizer's chat format where it has one."""
+    tokenizer = models.tokenizer
+    if tokenizer is None:
+        raise ValueError("these models have no tokenizer, so prompts cannot be read")
+    if getattr(tokenizer, "chat_template", None):
+        chat = [{"role": "user", "content": prompt.text}]
+        ids = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+    else:
+        ids = tokenizer(prompt.text)["input_ids"]
+    return [int(token) for token in ids]
+
+
+def end_tokens(models: Models) -> tuple[int, ...]:
+    """End-of-text tokens of the tokenizer."""
+    end = getattr(models.tokenizer, "eos_token_id", None)
+    return () if end is None else (int(end),)
+
+
+def seeded(seed: int, stream: int) -> torch.Generator:
+    """Generator of one prompt: independent streams for one seed."""
+    mixed = torch.tensor([seed, stream], dtype=torch.int64)
+    value = int((mixed * torch.tensor([0x9E3779B1, 0x85EBCA77])).sum() & 0x7FFF_FFFF_FFFF)
+    return torch.Generator().manual_seed(value)
+

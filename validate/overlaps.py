@@ -1,0 +1,153 @@
+"""Acceptance rates of one text that the target wrote, with one pass of each model."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from validate.models import LanguageModel, Models
+from validate.sampling import Laws, PointLaws, Sampling
+
+SURVIVAL = 16  # draft positions at which survival is kept
+
+
+@dataclass(frozen=True, slots=True)
+class Overlaps:
+    """Sums over the contexts of one text; records add over texts.
+
+    Attributes
+    ----------
+    contexts : int
+        Contexts (reply tokens) looked at.
+    overlap : dict of "i,j" -> list of float
+        Overlap at every context, for an autoregressive draft j reviewed by model i: the sum
+        of min(p, q), or whether the argmaxes agree if decoding is greedy.
+    survival : dict of "i,j" -> list of float
+        Entry k: expected number of contexts in which the first k proposals of draft j, made
+        there, are all accepted by model i (k = 0, 1, ..., 16; entry 0 counts contexts with
+        a full horizon).
+    """
+
+    contexts: int
+    overlap: dict[str, list[float]]
+    survival: dict[str, list[float]]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        rounded = {pair: [round(x, 6) for x in values] for pair, values in self.overlap.items()}
+        survival = {pair: [round(x, 4) for x in v] for pair, v in self.survival.items()}
+        return {"contexts": self.contexts, "overlap": rounded, "survival": survival}
+
+
+def measure_overlaps(
+    models: Models, prompt: Sequence[int], reply: Sequence[int], sampling: Sampling
+) -> Overlaps:
+    """Acceptance of every draft by every dearer model along `reply`.
+
+    Parameters
+    ----------
+    models : Models
+    prompt, reply : sequence of int
+        `reply` should be the target's own text, drawn with `sampling`.
+    sampling : Sampling
+        The law that is decoded from.
+    """
+    laws = {
+        number: reply_laws(model, prompt, reply, sampling)
+        for number, model in models.language.items()
+    }
+    overlap: dict[str, list[float]] = {}
+    survival: dict[str, list[float]] = {}
+    for i, reviewer in laws.items():
+        for j, draft in laws.items():
+            if i < j:
+                at = _overlap_rows(reviewer, draft)
+                overlap[f"{i},{j}"] = at
+                survival[f"{i},{j}"] = _survival(at, _kept_if_emitted(reviewer, draft, reply))
+    for j, one_shot in models.one_shot.items():
+        proposals = [
+            one_shot.propose([*prompt, *reply[:t]], SURVIVAL) for t in range(len(reply))
+        ]
+        for i, reviewer in laws.items():
+            if i < j:
+                survival[f"{i},{j}"] = _one_shot_survival(proposals, reviewer, reply)
+    return Overlaps(len(reply), overlap, survival)
+
+
+def reply_laws(
+    model: LanguageModel, prompt: Sequence[int], reply: Sequence[int], sampling: Sampling
+) -> Laws:
+    """Laws of every reply token under `model`, given the text before it."""
+    session = model.start()
+    logits = session.extend([*prompt, *reply[:-1]], len(reply))
+    return sampling.law(logits)
+
+
+def _overlap_rows(reviewer: Laws, draft: Laws) -> list[float]:
+    if isinstance(reviewer, PointLaws) and isinstance(draft, PointLaws):
+        return [float(a == b) for a, b in zip(reviewer.tokens, draft.tokens, strict=True)]
+    return torch.minimum(reviewer.dense(), draft.dense()).sum(dim=-1).double().tolist()
+
+
+def _kept_if_emitted(reviewer: Laws, draft: Laws, reply: Sequence[int]) -> list[float]:
+    """Chance that an emitted token had been proposed and kept: min(1, q/p) at the token."""
+    kept = []
+    for token, p_law, q_law in zip(reply, reviewer, draft, strict=True):
+        p = p_law.prob(token)
+        kept.append(min(1.0, q_law.prob(token) / p) if p > 0.0 else 0.0)
+    return kept
+
+
+def _survival(overlap: list[float], kept: list[float]) -> list[float]:
+    """Along a text of the reviewer's law, E[first k accepted] = prod kept * last overlap."""
+    starts = range(max(0, len(overlap) - SURVIVAL + 1))
+    sums = [float(len(starts))]
+    for k in range(1, SURVIVAL + 1):
+        total = 0.0
+        for start in starts:
+            weight = overlap[start + k - 1]
+            for t in range(start, start + k - 1):
+                weight *= kept[t]
+            total += weight
+        sums.append(total)
+    return sums
+
+
+def _one_shot_survival(
+    proposals: list[list[int]], reviewer: Laws, reply: Sequence[int]
+) -> list[float]:
+    """The same for deterministic proposals: an earlier one survives where the text agrees."""
+    starts = range(max(0, len(reply) - SURVIVAL + 1))
+    sums = [float(len(starts))] + [0.0] * SURVIVAL
+    for start in starts:
+        for k, token in enumerate(proposals[start]):
+            sums[k + 1] += reviewer[start + k].prob(token)
+            if reply[start + k] != token:
+                break
+    return sums
+
+
+def rates_from(records: Sequence[Mapping[str, Any]], n_models: int, one_shot: Sequence[int]) -> Any:
+    """Acceptance rates (n, n) pooled over records of `Overlaps`: mean overlap, by pair.
+
+    For a one-shot draft, whose proposals are fixed when it is called: accepted over accepted
+    plus rejected, over all proposals that came to be looked at; nothing proposed counts as a
+    rejection.
+    """
+    alphas = torch.eye(n_models, dtype=torch.float64)
+    for i in range(n_models):
+        for j in range(i + 1, n_models):
+            pair = f"{i},{j}"
+            if i in one_shot:
+                alphas[i, j] = 0.0
+            elif j in one_shot:
+                sums = [sum(r["survival"][pair][k] for r in records) for k in range(SURVIVAL + 1)]
+                tried = sum(sums[:-1])
+                alphas[i, j] = sum(sums[1:]) / tried if tried else 0.0
+            else:
+                total = sum(sum(r["overlap"][pair]) for r in records)
+                count = sum(len(r["overlap"][pair]) for r in records)
+                alphas[i, j] = total / count
+    return alphas.clamp_(0.0, 1.0).numpy()
+

@@ -1,0 +1,237 @@
+"""From logits to the law that is decoded from, and draws from it.
+
+Every law here is the one that is verified with: temperature, top-k, top-p and min-p applied,
+for proposals, reviews, corrections and the bonus token alike. Greedy decoding is the case
+temperature = 0, whose laws put all mass on one token.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from cscalc._checks import check_int, check_number
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How a next token is drawn from logits.
+
+    Attributes
+    ----------
+    temperature : float
+        >= 0; 0 is greedy (the lowest index wins a tie).
+    top_k : int or None
+        Keep the `top_k` likeliest tokens (and ties with the last of them).
+    top_p : float or None
+        Keep the smallest set of likeliest tokens whose mass reaches `top_p`, in (0, 1].
+    min_p : float or None
+        Keep tokens with at least `min_p` times the likeliest token's mass, in [0, 1].
+
+    Notes
+    -----
+    Applied in this order, as transformers' ``generate`` does.
+
+    Examples
+    --------
+    >>> import torch
+    >>> Sampling(temperature=0.0).law(torch.tensor([[0.0, 2.0, 1.0]])).dense()
+    tensor([[0., 1., 0.]])
+    """
+
+    temperature: float = 1.0
+    top_k: int | None = None
+    top_p: float | None = None
+    min_p: float | None = None
+
+    def __post_init__(self) -> None:
+        check_number("temperature", self.temperature, least=0.0)
+        if self.top_k is not None:
+            check_int("top_k", self.top_k, least=1)
+        if self.top_p is not None and check_number("top_p", self.top_p, 0.0, 1.0) == 0.0:
+            raise ValueError("top_p must be > 0, got 0: use temperature=0 for greedy decoding")
+        if self.min_p is not None:
+            check_number("min_p", self.min_p, least=0.0, most=1.0)
+
+    def law(self, logits: Tensor) -> "Laws":
+        """Laws of the next token, one a row; `logits` has shape (rows, vocab_size)."""
+        if self.temperature == 0.0:
+            return PointLaws(logits.argmax(dim=-1).tolist(), logits.shape[-1], logits.dtype)
+        if logits.dtype not in (torch.float32, torch.float64):
+            logits = logits.float()
+        if self.temperature != 1.0:
+            logits = logits / self.temperature
+        if self.top_k is not None and self.top_k < logits.shape[-1]:
+            least = logits.topk(self.top_k, dim=-1).values[..., -1:]
+            logits = logits.masked_fill(logits < least, -torch.inf)
+        if self.top_p is not None and self.top_p < 1.0:
+            logits = _keep_top_p(logits, self.top_p)
+        probs = logits.softmax(dim=-1)
+        if self.min_p:
+            probs = probs.masked_fill(probs < self.min_p * probs.amax(dim=-1, keepdim=True), 0.0)
+            probs = probs / probs.sum(dim=-1, keepdim=True)
+        return DenseLaws(probs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+            "min_p": self.min_p,
+        }
+
+
+def _keep_top_p(logits: Tensor, top_p: float) -> Tensor:
+    ordered, order = logits.sort(dim=-1, descending=True)
+    mass = ordered.softmax(dim=-1)
+    before = mass.cumsum(dim=-1) - mass  # mass of all likelier tokens
+    drop = (before >= top_p).scatter(-1, order, before >= top_p)
+    return logits.masked_fill(drop, -torch.inf)
+
+
+class Law(Protocol):
+    """The law of one token."""
+
+    vocab_size: int
+
+    def prob(self, token: int) -> float:
+        """Probability of `token`."""
+        ...
+
+    def draw(self, uniform: float) -> int:
+        """Token at `uniform` in [0, 1) of the cumulative law."""
+        ...
+
+    def dense(self) -> Tensor:
+        """Probabilities, shape (vocab_size,)."""
+        ...
+
+
+class Laws(Protocol):
+    """Laws of several tokens, one a row."""
+
+    def __len__(self) -> int: ...
+    def __getitem__(self, row: int) -> Law: ...
+    def __iter__(self) -> Iterator[Law]: ...
+    def dense(self) -> Tensor:
+        """Probabilities, shape (rows, vocab_size)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DenseLaw:
+    """A law given by all its probabilities, shape (vocab_size,)."""
+
+    probs: Tensor
+
+    @property
+    def vocab_size(self) -> int:
+        return int(self.probs.shape[-1])
+
+    def prob(self, token: int) -> float:
+        return float(self.probs[token])
+
+    def draw(self, uniform: float) -> int:
+        return _invert(self.probs, uniform)
+
+    def dense(self) -> Tensor:
+        return self.probs
+
+
+@dataclass(frozen=True, slots=True)
+class PointLaw:
+    """All mass on one token: greedy decoding, and every proposal of a one-shot draft."""
+
+    token: int
+    vocab_size: int
+    dtype: torch.dtype = torch.float64
+
+    def prob(self, token: int) -> float:
+        return 1.0 if token == self.token else 0.0
+
+    def draw(self, uniform: float) -> int:
+        return self.token
+
+    def dense(self) -> Tensor:
+        probs = torch.zeros(self.vocab_size, dtype=self.dtype)
+        probs[self.token] = 1.0
+        return probs
+
+
+@dataclass(frozen=True, slots=True)
+class DenseLaws:
+    """Rows of probabilities, shape (rows, vocab_size)."""
+
+    probs: Tensor
+
+    def __len__(self) -> int:
+        return int(self.probs.shape[0])
+
+    def __getitem__(self, row: int) -> DenseLaw:
+        return DenseLaw(self.probs[row])
+
+    def __iter__(self) -> Iterator[DenseLaw]:
+        return (self[row] for row in range(len(self)))
+
+    def dense(self) -> Tensor:
+        return self.probs
+
+
+@dataclass(frozen=True, slots=True)
+class PointLaws:
+    """Rows that each put all mass on one token."""
+
+    tokens: list[int]
+    vocab_size: int
+    dtype: torch.dtype = torch.float64
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def __getitem__(self, row: int) -> PointLaw:
+        return PointLaw(self.tokens[row], self.vocab_size, self.dtype)
+
+    def __iter__(self) -> Iterator[PointLaw]:
+        return (self[row] for row in range(len(self)))
+
+    def dense(self) -> Tensor:
+        return torch.stack([law.dense() for law in self])
+
+
+BLOCK = 256
+
+
+def _invert(probs: Tensor, uniform: float) -> int:
+    """Smallest token whose cumulative probability exceeds `uniform` times the total.
+
+    Two levels, blocks of 256 and tokens in one block, each summed in float64: one pass over
+    the law, and no cumulative sum over the whole vocabulary.
+    """
+    size = probs.shape[-1]
+    if size <= 2 * BLOCK:
+        return _scan(probs.double(), uniform * float(probs.double().sum()))
+    whole = size // BLOCK * BLOCK
+    sums = probs[:whole].view(-1, BLOCK).sum(dim=-1, dtype=torch.float64)  # (blocks,)
+    if whole < size:
+        sums = torch.cat([sums, probs[whole:].sum(dtype=torch.float64)[None]])
+    ends = sums.cumsum(dim=0)
+    point = uniform * float(ends[-1])
+    block = _first_above(ends, point)
+    before = float(ends[block - 1]) if block else 0.0
+    start = block * BLOCK
+    return start + _scan(probs[start : start + BLOCK].double(), point - before)
+
+
+def _scan(probs: Tensor, point: float) -> int:
+    token = _first_above(probs.cumsum(dim=0), point)
+    if float(probs[token]) > 0.0:
+        return token
+    return int(probs.nonzero()[-1])  # rounding pushed the point past the last token with mass
+
+
+def _first_above(ends: Tensor, point: float) -> int:
+    index = int(torch.searchsorted(ends, torch.tensor(point, dtype=ends.dtype), right=True))
+    return min(index, ends.shape[0] - 1)

@@ -1,0 +1,92 @@
+"""Cost of a pass: warmed up, synchronised, interleaved across models and widths."""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from statistics import median
+from typing import Any
+
+from validate.models import Models
+
+
+def measure_passes(
+    models: Models,
+    text: Sequence[int],
+    *,
+    positions: Sequence[int],
+    repeats: int,
+    seed: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, dict[str, list[float]]]:
+    """Seconds of a pass over m positions after `text`, for every autoregressive model.
+
+    Parameters
+    ----------
+    models : Models
+    text : sequence of int
+        What the caches hold while passes are timed; of realistic length.
+    positions : sequence of int
+        Widths m to time; 1 must be among them.
+    repeats : int
+        Timed passes of each width; one more is thrown away as warm-up.
+    seed : int
+        Orders the passes, so that drift hits all alike.
+    progress : callable
+        Told the number of passes done.
+
+    Returns
+    -------
+    dict of model -> dict of m -> list of seconds
+    """
+    sessions = {number: model.start() for number, model in models.language.items()}
+    for session in sessions.values():
+        session.extend(text, 1)
+    jobs = [(number, m) for number in sessions for m in positions]
+    seconds: dict[str, dict[str, list[float]]] = {
+        str(number): {str(m): [] for m in positions} for number in sessions
+    }
+    order = random.Random(seed)
+    done = 0
+    for repeat in range(repeats + 1):
+        order.shuffle(jobs)
+        for number, m in jobs:
+            tokens = [text[(repeat + i) % len(text)] for i in range(m)]
+            session = sessions[number]
+            models.synchronize()
+            began = time.perf_counter()
+            session.extend(tokens, m)
+            models.synchronize()
+            spent = time.perf_counter() - began
+            session.rewind(len(text))
+            if repeat:
+                seconds[str(number)][str(m)].append(spent)
+            done += 1
+            progress(done)
+    return seconds
+
+
+def measure_one_shot(
+    models: Models, text: Sequence[int], *, start: int, length: int
+) -> dict[str, list[float]]:
+    """Seconds of each call of the one-shot drafts, along text[start:] as a decoder makes them."""
+    seconds: dict[str, list[float]] = {}
+    for number, draft in models.one_shot.items():
+        spent = []
+        tokens = list(text)
+        for end in range(start, len(tokens)):
+            context = tokens[:end]
+            began = time.perf_counter()
+            draft.propose(context, length)
+            spent.append(time.perf_counter() - began)
+        seconds[str(number)] = spent[1:]  # the first call reads the whole text
+    return seconds
+
+
+def summary(values: Sequence[float]) -> dict[str, Any]:
+    """Count, median and quartiles of timings, in seconds."""
+    ordered = sorted(values)
+    return {
+        "n": len(ordered),
+        "median": median(ordered),
+        "quartiles": [ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4]],
+    }
