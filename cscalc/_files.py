@@ -43,6 +43,8 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise ValueError(f"{source} is a folder, not a JSON file") from None
     except UnicodeDecodeError:
         raise ValueError(f"{source} is not UTF-8 text, so not a JSON file") from None
+    except OSError as error:
+        raise ValueError(f"{source} cannot be read ({error.strerror}): check the path") from None
     except json.JSONDecodeError as error:
         raise ValueError(
             f"{source} is not valid JSON (line {error.lineno}: {error.msg}): write it again"

@@ -1,4 +1,4 @@
-"""Who drafts, who reviews whom, how long: the one description that is predicted, simulated and run.
+"""Who drafts, who reviews whom, how long: one description, predicted, simulated and run.
 
 Models are integers: 0 is the target, 1, 2, ... are drafts from dear to cheap.
 No formulas and no randomness here.
@@ -6,7 +6,7 @@ No formulas and no randomness here.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Literal, Union
+from typing import Any, Literal
 
 from cscalc._checks import check_choice, check_int
 
@@ -103,7 +103,7 @@ class Review:
         return f"Review({self.model}, {self.drafts!r}, {stop})"
 
 
-Segment = Union[Draft, Review]
+Segment = Draft | Review
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +190,9 @@ class Cascade:
         if not isinstance(data, dict) or data.get("schema") != SCHEMA:
             raise ValueError(f'a cascade needs "schema": "{SCHEMA}", got {str(data)[:80]}')
         if data.get("version") != 1:
-            raise ValueError(f"cascade version must be 1, got {data.get('version')!r}: update cscalc")
+            raise ValueError(
+                f"cascade version must be 1, got {data.get('version')!r}: update cscalc"
+            )
         return cls(_segments_from_json(data.get("drafts")))
 
     @classmethod
@@ -240,11 +242,16 @@ class Cascade:
         """Return the incremental K matrix (full rows) of a cascade of Algorithm 1, or None.
 
         None where the cascade is not of that form: a fixed number of rounds, models out of
-        order, or one model reviewing in two different ways.
+        order, one model reviewing in two different ways, calls of several tokens that a model
+        above the bottom repeats, or bottom drafts of different lengths. The length of a bottom
+        draft is not in the matrix; it is `bottom_length` of `from_k_matrix`.
         """
         last = max(self.models, default=0)
         rows: dict[int, list[int]] = {}
         if not last or not _k_row(self.drafts, 0, last, rows):
+            return None
+        bottom = {s.length for s in walk(self.drafts) if isinstance(s, Draft) and s.model == last}
+        if len(bottom) > 1:
             return None
         empty = [0] * last
         return [rows.get(reviewer, empty) for reviewer in range(last)]
@@ -402,6 +409,9 @@ def _k_row(
         if reached is None and isinstance(segment, Draft):  # one call is `until` its own length
             reached = threshold + segment.length if len(drafts) == 1 or threshold == 0 else None
         if reached is None or segment.model <= seen or reached <= threshold:
+            return False
+        repeats = isinstance(segment, Draft) and segment.until is not None and segment.length > 1
+        if repeats and segment.model < last:  # above the bottom, Algorithm 1 adds single tokens
             return False
         row[segment.model - 1] = reached - threshold
         threshold, seen = reached, segment.model

@@ -31,7 +31,7 @@ def z_score(error: float, sigma: float, *, rounding: float = 1e-9) -> float:
     """
     check_number("sigma", sigma, least=0.0)
     check_number("error", error)
-    if abs(error) <= rounding and abs(error) > 9.0 * sigma:
+    if abs(error) <= rounding and abs(error) >= 9.0 * sigma:
         return 0.0  # both are rounding
     return error / sigma if sigma > 0.0 else float(np.copysign(np.inf, error))
 

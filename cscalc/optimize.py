@@ -11,6 +11,7 @@ from cscalc._checks import check_int, check_number
 from cscalc.cascade import Cascade, Draft, Review, Segment
 from cscalc.plan import Alternative, Plan, make_plan
 from cscalc.profile import Profile, Verify
+from cscalc.theory.law import ewif
 
 ABSENT, ALONE, ROUNDS, UNTIL = range(4)
 
@@ -24,6 +25,7 @@ def optimal_config(
     max_length: int = 64,
     max_depth: int = 2,
     tolerance: float = 1e-6,
+    proof_steps: int = 200_000,
 ) -> Plan:
     r"""Choose the cascade with the largest EWIF.
 
@@ -78,8 +80,17 @@ def optimal_config(
         "max_depth": check_int("max_depth", max_depth, least=0),
         "tolerance": check_number("tolerance", tolerance, least=0.0, most=0.1),
     }
+    check_int("proof_steps", proof_steps, least=0)
     space = _Space.of(profile, max_length, max_depth, tolerance)
     found = space.search(profile.n_drafts)
+    limits["most_tokens"] = most_tokens(max_length)
+    limits["proved"] = False
+    if proof_steps and 0 < profile.n_drafts <= 3:
+        proof = _Proof.of(profile, max_length, tolerance)
+        best = max((1.0, Cascade(())), *((one.ewif, one.cascade) for one in found), key=_first)
+        better, limits["proved"] = proof.improve(best, max_depth, proof_steps)
+        if better != best[1]:
+            found.append(space.found(better))
     trimmed = [space.trimmed(one, tolerance) for one in found]
     alternatives = [Alternative.of(one.cascade, profile) for one in trimmed]
     alternatives.append(Alternative.of(Cascade(()), profile))
@@ -102,6 +113,10 @@ def _as_profile(
     if costs is None:
         raise TypeError("costs are missing: give optimal_config(alphas, costs) or a Profile")
     return Profile(alphas, costs, one_shot=one_shot, verify=verify)
+
+
+def _first(pair: tuple[float, Cascade]) -> float:
+    return pair[0]
 
 
 def _best_of_each(alternatives: list[Alternative]) -> list[Alternative]:
@@ -260,6 +275,24 @@ class _Space:
         )  # fmt: skip
         return _Found(state, value, one.allow, float(ewif), self.cascade(state, value))
 
+    def found(self, cascade: Cascade) -> _Found:
+        """`cascade` as slots."""
+        state, value = np.zeros_like(self.model), np.ones_like(self.model)
+
+        def write(drafts: tuple[Segment, ...], outer: int) -> None:
+            for one in drafts:
+                here = (self.parent == outer) & (self.model == one.model)
+                slot = int(np.flatnonzero(here)[0])
+                if isinstance(one, Draft):
+                    state[slot], value[slot] = ALONE, one.length
+                else:
+                    state[slot] = ROUNDS if one.rounds else UNTIL
+                    value[slot] = one.rounds or one.until
+                    write(one.drafts, slot)
+
+        write(cascade.drafts, -1)
+        return self.climb(self.can, [(state, value)], 1)[0]
+
     def cascade(self, state: Any, value: Any) -> Cascade:
         """The slots as a `Cascade`."""
 
@@ -280,25 +313,110 @@ class _Space:
         return Cascade(segments(-1))
 
 
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """A profile of up to three drafts as `cscalc._search_proof` takes it."""
+
+    place: dict[int, int]  # model there (1, 2, 3) -> model of the profile
+    tables: Any
+    max_length: int
+    profile: Profile
+    slack: float
+
+    @classmethod
+    def of(cls, profile: Profile, max_length: int, tolerance: float) -> "_Proof":
+        there = {1: (0, 1), 2: (0, 1, 3), 3: (0, 1, 2, 3)}[profile.n_drafts]
+        rows = np.array(there)
+        alphas, costs, curves, flat, caps, one_shot = _by_model(profile, most_tokens(max_length))
+        all_alphas, all_costs = np.zeros((4, 4)), np.zeros(4)
+        all_one_shot, usable = np.zeros(4, dtype=np.bool_), np.zeros(4, dtype=np.bool_)
+        all_curves, all_caps = np.ones((4, curves.shape[1])), np.zeros(4, dtype=np.int64)
+        all_alphas[np.ix_(rows, rows)] = alphas
+        all_costs[rows], all_curves[rows], all_caps[rows] = costs, curves, caps
+        all_one_shot[rows], usable[rows] = one_shot, True
+        longest = np.full((4, 4), max_length)
+        for i, reviewer in enumerate(there):
+            for j, model in enumerate(there):
+                alpha = alphas[i, j]
+                if one_shot[j] and flat[i] and j > i and tolerance > 0.0 and alpha < 1.0:
+                    enough = 1 if alpha == 0.0 else np.log(0.5 * tolerance) / np.log(alpha)
+                    longest[reviewer, model] = min(max_length, max(1, int(np.ceil(enough))))
+        all_flat = np.all(all_curves == 1.0, axis=1)
+        tables = (
+            all_alphas, all_costs, all_one_shot, all_curves, all_caps, usable, longest, all_flat
+        )  # fmt: skip
+        place = {model: i for i, model in enumerate(there)}
+        return cls(place, tables, max_length, profile, 0.5 * tolerance)
+
+    def improve(
+        self, best: tuple[float, Cascade], max_depth: int, steps: int
+    ) -> tuple[Cascade, bool]:
+        """Best cascade, and whether branch and bound ended within `steps`."""
+        from cscalc import _search_proof
+
+        rate, cascade = best
+        proved = True
+        for _ in range(50):  # Dinkelbach: the ratio rises strictly, in practice two or three times
+            least = self.slack * rate
+            value, code, proved, used = _search_proof.search(
+                self.tables, self.max_length, max_depth, rate, least, steps
+            )
+            steps = max(1, steps - int(used))
+            if value <= least:
+                break
+            better = self.decode([int(number) for number in code])
+            new_rate = ewif(better, self.profile)
+            if new_rate <= rate * (1.0 + 1e-13):
+                break
+            rate, cascade = new_rate, better
+            if not proved:
+                break
+        return cascade, bool(proved)
+
+    def decode(self, code: list[int]) -> Cascade:
+        """The cascade that `_search_proof.search` names."""
+
+        def segment(
+            model: int, kind: int, value: int, inner: tuple[Segment, ...]
+        ) -> tuple[Segment, ...]:
+            if kind == ABSENT or (kind == ALONE and value == 0):
+                return ()
+            if kind == ALONE:
+                return (Draft(self.place[model], value),)
+            if kind == ROUNDS:
+                return (Review(self.place[model], inner, rounds=value),)
+            return (Review(self.place[model], inner, until=value),)
+
+        def second(kind: int, value: int, length: int) -> tuple[Segment, ...]:
+            return segment(2, kind, value, segment(3, ALONE, length, ()))
+
+        kind, value, length = code[:3]
+        inside = (*second(*code[7:10]), *segment(3, ALONE, length, ()))
+        return Cascade(
+            (*segment(1, kind, value, inside), *second(*code[3:6]), *segment(3, ALONE, code[6], ()))
+        )
+
+
 def most_tokens(max_length: int) -> int:
     """Longest draft, in tokens, that a reviewer of a searched cascade may hold."""
     return max(128, 4 * max_length)
 
 
-def _tables(profile: Profile, most: int, tolerance: float) -> tuple[Any, ...]:
-    """The profile as `cscalc._search.score` takes it."""
+def _by_model(profile: Profile, most: int) -> tuple[Any, ...]:
+    """Alphas, costs, verification curves, whether they are 1, longest drafts, one-shot."""
     models = range(profile.n_drafts + 1)
     known = [profile.max_positions(model) for model in models]
     caps = np.array([most if k is None else min(most, k - 1) for k in known])
     curves = np.ones((len(models), most + 2))  # index m
     for model in profile.verify:
         curves[model, : caps[model] + 2] = profile.verify_costs(model, int(caps[model]) + 1)
-    return (
-        np.ascontiguousarray(profile.alphas),
-        np.concatenate([[1.0], profile.costs]),
-        np.array([model in profile.one_shot for model in models]),
-        curves,
-        np.array([model not in profile.verify for model in models]),
-        caps,
-        1.0 + max(1e-13, 1e-2 * tolerance),
-    )
+    flat = np.array([bool(np.all(curve == 1.0)) for curve in curves[:, 1:]])
+    one_shot = np.array([model in profile.one_shot for model in models])
+    costs = np.concatenate([[1.0], profile.costs])
+    return np.ascontiguousarray(profile.alphas), costs, curves, flat, caps, one_shot
+
+
+def _tables(profile: Profile, most: int, tolerance: float) -> tuple[Any, ...]:
+    """The profile as `cscalc._search.score` takes it."""
+    alphas, costs, curves, flat, caps, one_shot = _by_model(profile, most)
+    return alphas, costs, one_shot, curves, flat, caps, 1.0 + max(1e-13, 1e-2 * tolerance)

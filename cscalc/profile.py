@@ -3,7 +3,8 @@
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Union
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +14,7 @@ from cscalc._files import read_json, write_json
 from cscalc.cascade import Cascade, Review, walk
 
 Curve = Callable[[int], float]
-Verify = Union[None, npt.ArrayLike, Curve, Mapping[int, Union[npt.ArrayLike, Curve]]]
+Verify = npt.ArrayLike | Curve | Mapping[int, npt.ArrayLike | Curve] | None
 SCHEMA = "cscalc/profile"
 TABULATE = 256  # positions at which a callable verification cost is written to JSON
 
@@ -61,7 +62,7 @@ class Profile:
     alphas: Floats  # (n + 1, n + 1), read-only
     costs: Floats  # (n,), read-only
     one_shot: tuple[int, ...]
-    verify: dict[int, Floats | Curve]
+    verify: Mapping[int, Floats | Curve]
     names: tuple[str, ...]
     measurement: dict[str, Any] | None
 
@@ -83,7 +84,7 @@ class Profile:
         set_field(self, "costs", _frozen(cost_array))
         set_field(self, "alphas", _frozen(_alpha_matrix(alphas, n_drafts)))
         set_field(self, "one_shot", _one_shot(one_shot, n_drafts))
-        set_field(self, "verify", _verify(verify, n_drafts, self.one_shot))
+        set_field(self, "verify", MappingProxyType(_verify(verify, n_drafts, self.one_shot)))
         set_field(self, "names", _names(names, n_drafts))
         set_field(self, "measurement", None if measurement is None else dict(measurement))
         set_field(self, "_curves", {})
@@ -96,8 +97,8 @@ class Profile:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (
-            np.array(self.alphas), np.array(self.costs), self.one_shot, self.verify, self.names,
-            self.measurement,
+            np.array(self.alphas), np.array(self.costs), self.one_shot, dict(self.verify),
+            self.names, self.measurement,
         )  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
@@ -296,7 +297,11 @@ def _verify(verify: Verify, n_drafts: int, one_shot: tuple[int, ...]) -> dict[in
             raise ValueError(f"verify names model {model}, which is one-shot and never reviews")
         if curve is None:
             continue
-        curves[model] = curve if callable(curve) else _curve(model, curve)
+        if callable(curve):
+            _check_first(model, float(curve(1)))
+            curves[model] = curve
+        else:
+            curves[model] = _curve(model, curve)
     return curves
 
 
@@ -306,12 +311,16 @@ def _curve(model: int, values: npt.ArrayLike) -> Floats:
         raise ValueError(f"verify of model {model} must be a vector over m = 1, 2, ..., got {values!r}")
     if not np.all(curve > 0.0):
         raise ValueError(f"verify of model {model} must be > 0, got {curve.min():g}")
-    if abs(curve[0] - 1.0) > 1e-9:
+    _check_first(model, float(curve[0]))
+    return _frozen(curve)
+
+
+def _check_first(model: int, cost: float) -> None:
+    if not abs(cost - 1.0) <= 1e-9:  # also true for nan
         raise ValueError(
             f"verify of model {model} must start with 1 (m = 1 position, in that model's own "
-            f"passes), got {curve[0]:g}: divide the array by its first entry"
+            f"passes), got {cost:g}: divide all of it by its value at m = 1"
         )
-    return _frozen(curve)
 
 
 def _names(names: Sequence[str] | None, n_drafts: int) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from cscalc._files import write_text
 from cscalc._version import __version__
 
 PACKAGES = ("numpy", "scipy", "numba", "torch", "transformers")
@@ -88,24 +89,31 @@ class RecordLog:
         self.records: dict[str, dict[str, Any]] = {}
         header = {"schema": "cscalc/records", "version": 1, "run_id": self.run_id,
                   "experiment": dict(experiment), "provenance": provenance()}  # fmt: skip
+        if self.path.is_dir():
+            raise ValueError(f"{self.path} is a folder: give the path of a file")
         if self.path.is_file() and self.path.stat().st_size:
             self._resume()
-        else:
-            if not self.path.parent.is_dir():
-                raise ValueError(f"cannot write {self.path}: there is no folder {self.path.parent}")
-            self._write(header)
+        else:  # whole or not at all: a log without its header could not be resumed
+            write_text(self.path, json.dumps(header, allow_nan=False) + "\n")
 
     def _resume(self) -> None:
         lines = list(read_lines(self.path))
-        head = lines[0] if lines else {}
-        if head.get("schema") != "cscalc/records":
+        head = lines[0] if lines else None
+        if not isinstance(head, dict) or head.get("schema") != "cscalc/records":
             raise ValueError(f"{self.path} is not a record log: give another path or delete it")
+        if head.get("version") != 1:
+            raise ValueError(
+                f"{self.path}: record log version {head.get('version')!r} is unknown: update cscalc"
+            )
         if head.get("run_id") != self.run_id:
             raise ValueError(
                 f"{self.path} belongs to another run (other models, prompts or settings): "
                 "delete it or give another path"
             )
-        self.records = {line["key"]: line["record"] for line in lines[1:]}
+        for number, line in enumerate(lines[1:], start=2):
+            if not isinstance(line, dict) or set(line) != {"key", "record"}:
+                raise ValueError(f"{self.path}, line {number}: not a record: delete the line")
+            self.records[line["key"]] = line["record"]
         whole = self.path.read_bytes()
         end = whole.rfind(b"\n") + 1
         if end != len(whole):  # a line cut off by a kill
@@ -128,8 +136,11 @@ class RecordLog:
 
 def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the whole lines of a JSON Lines file; a last line without an end is left out."""
-    text = path.read_text(encoding="utf-8")
-    for number, line in enumerate(text[: text.rfind("\n") + 1].splitlines(), start=1):
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} is not UTF-8 text, so not JSON Lines") from None
+    for number, line in enumerate(text[: text.rfind("\n") + 1].split("\n")[:-1], start=1):
         try:
             yield json.loads(line)
         except json.JSONDecodeError as error:

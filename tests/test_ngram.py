@@ -8,17 +8,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from validate.ngram import (
-    FirstOf,
-    MaxGram,
-    NGramModel,
-    PromptLookup,
-    _common_length,
-    _FirstPlaces,
-    _max_gram_slow,
-    _prompt_lookup_slow,
-    _SuffixAutomaton,
-)
+from validate.ngram import MaxGram, PromptLookup, _max_gram_slow, _prompt_lookup_slow
+from validate.statistical import FirstOf, NGramModel
+from validate.suffix import FirstPlaces, SuffixAutomaton, common_length
 
 VOCAB = 3
 symbols = st.integers(0, VOCAB - 1)
@@ -168,7 +160,7 @@ class TestPromptLookup:
 class TestTheRememberedText:
     @settings(max_examples=200, deadline=None)
     @given(texts, st.lists(symbols, min_size=1, max_size=8))
-    @pytest.mark.parametrize("make", [_SuffixAutomaton, lambda: _FirstPlaces((3, 2, 1))])
+    @pytest.mark.parametrize("make", [SuffixAutomaton, lambda: FirstPlaces((3, 2, 1))])
     def test_pop_leaves_exactly_what_was_there_before_the_append(self, make, text, added):
         remembered = make()
         for token in text:
@@ -230,7 +222,7 @@ class TestTheRememberedText:
         expected = next(
             (place for place, (a, b) in enumerate(pairs) if a != b), min(len(left), len(right))
         )
-        assert _common_length(left, right) == expected
+        assert common_length(left, right) == expected
 
 
 def fibonacci_word(n):
@@ -258,7 +250,7 @@ class TestWork:
 
     @pytest.mark.parametrize("text", LONG_TEXTS.values(), ids=LONG_TEXTS)
     def test_a_growing_text_takes_at_most_six_steps_a_token(self, text):
-        automaton = _SuffixAutomaton()
+        automaton = SuffixAutomaton()
         for token in text:
             automaton.append(token)
         assert automaton.steps <= 6 * len(text)
@@ -268,7 +260,7 @@ class TestWork:
     @settings(max_examples=200, deadline=None)
     @given(full_texts)
     def test_a_growing_random_text_does_too(self, text):
-        automaton = _SuffixAutomaton()
+        automaton = SuffixAutomaton()
         for token in text:
             automaton.append(token)
         assert automaton.steps <= 6 * len(text)
@@ -276,7 +268,7 @@ class TestWork:
     @settings(max_examples=200, deadline=None)
     @given(texts, symbols)
     def test_taking_a_token_back_takes_no_more_steps_than_adding_it(self, text, token):
-        automaton = _SuffixAutomaton()
+        automaton = SuffixAutomaton()
         for earlier in text:
             automaton.append(earlier)
         before = automaton.steps

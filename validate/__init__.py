@@ -13,15 +13,16 @@ _EXPORTS = {
     "validate.lossless": ("exact_law",),
     "validate.measure": ("measure",),
     "validate.models": ("LanguageModel", "Models", "Session", "TableModel", "TransformersModel"),
-    "validate.ngram": ("FirstOf", "MaxGram", "NGramModel", "OneShotDraft", "PromptLookup"),
+    "validate.ngram": ("MaxGram", "OneShotDraft", "PromptLookup"),
     "validate.prompts": ("Prompt", "load_prompts"),
-    "validate.reference": ("reference_tokens",),
+    "validate.reference": ("Reference",),
     "validate.report": ("Report", "report"),
     "validate.run": ("run",),
     "validate.sampling": ("Sampling",),
+    "validate.statistical": ("FirstOf", "NGramModel"),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
-__all__ = sorted(_HOME)  # noqa: PLE0604
+__all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:

@@ -1,14 +1,14 @@
 """Exact law of a decoder's output on models small enough to enumerate every branch."""
 
+import math
 from collections.abc import Callable, Hashable
 from typing import Any
-
-import numpy as np
 
 from validate.reference import Reference, Tokens
 from validate.sampling import Law
 
 Distribution = dict[Any, float]  # outcome -> probability
+Branches = list[tuple[Any, float]]
 
 
 class Enumerated:
@@ -21,7 +21,9 @@ class Enumerated:
 
     def __init__(self) -> None:
         self._known: dict[tuple[Any, ...], Distribution] = {}
-        self._script: list[tuple[list[tuple[Any, float]], int]] = []
+        self._branches: dict[tuple[Any, ...], Branches] = {}
+        self._tokens: dict[int, tuple[Law, Branches]] = {}  # by id, with the law kept alive
+        self._script: list[tuple[Branches, int]] = []
         self._at = 0
 
     def law(self, part: Callable[..., Any], *args: Hashable) -> Distribution:
@@ -34,7 +36,7 @@ class Enumerated:
             while True:
                 self._at = 0
                 outcome = part(self, *args)
-                weight = float(np.prod([branches[i][1] for branches, i in self._script]))
+                weight = math.prod(branches[i][1] for branches, i in self._script)
                 result[outcome] = result.get(outcome, 0.0) + weight
                 while self._script and self._script[-1][1] + 1 == len(self._script[-1][0]):
                     self._script.pop()
@@ -46,7 +48,7 @@ class Enumerated:
             self._known[key] = result
         return self._known[key]
 
-    def _choose(self, branches: list[tuple[Any, float]]) -> Any:
+    def _choose(self, branches: Branches) -> Any:
         if self._at == len(self._script):
             self._script.append((branches, 0))
         chosen, index = self._script[self._at]
@@ -54,15 +56,20 @@ class Enumerated:
         return chosen[index][0]
 
     def draw(self, law: Law) -> int:
-        probs = law.dense().double().tolist()
-        return int(self._choose([(t, p) for t, p in enumerate(probs) if p > 0.0]))
+        if id(law) not in self._tokens:
+            probs = law.dense().double().tolist()
+            self._tokens[id(law)] = law, [(t, p) for t, p in enumerate(probs) if p > 0.0]
+        return int(self._choose(self._tokens[id(law)][1]))
 
     def coin(self, probability: float) -> bool:
         both = [(True, probability), (False, 1.0 - probability)]
         return bool(self._choose([(side, p) for side, p in both if p > 0.0]))
 
     def run(self, part: Callable[..., Any], *args: Hashable) -> Any:
-        return self._choose(list(self.law(part, *args).items()))
+        key = (part, *args)
+        if key not in self._branches:
+            self._branches[key] = list(self.law(part, *args).items())
+        return self._choose(self._branches[key])
 
 
 def exact_law(decoder: Reference, prompt: Tokens, n_tokens: int) -> Distribution:

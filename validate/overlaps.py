@@ -10,6 +10,7 @@ from validate.models import LanguageModel, Models
 from validate.sampling import Laws, PointLaws, Sampling
 
 SURVIVAL = 16  # draft positions at which survival is kept
+CALL = 10  # tokens that a one-shot draft is asked for, as in CS Drafting and prompt lookup
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,10 @@ class Overlaps:
     contexts : int
         Contexts (reply tokens) looked at.
     overlap : dict of "i,j" -> list of float
-        Overlap at every context, for an autoregressive draft j reviewed by model i: the sum
-        of min(p, q), or whether the argmaxes agree if decoding is greedy.
+        Autoregressive draft j reviewed by model i: the overlap at every context, the sum of
+        min(p, q), or whether the argmaxes agree if decoding is greedy. One-shot draft j: the
+        overlap of every proposal that would be looked at if it drafted alone along this
+        text, 10 tokens a call; 0 for a call without a proposal. The mean is alpha.
     survival : dict of "i,j" -> list of float
         Entry k: expected number of contexts in which the first k proposals of draft j, made
         there, are all accepted by model i (k = 0, 1, ..., 16; entry 0 counts contexts with
@@ -71,6 +74,7 @@ def measure_overlaps(
         ]
         for i, reviewer in laws.items():
             if i < j:
+                overlap[f"{i},{j}"] = _one_shot_overlap(proposals, reviewer, reply)
                 survival[f"{i},{j}"] = _one_shot_survival(proposals, reviewer, reply)
     return Overlaps(len(reply), overlap, survival)
 
@@ -114,6 +118,30 @@ def _survival(overlap: list[float], kept: list[float]) -> list[float]:
     return sums
 
 
+def _one_shot_overlap(
+    proposals: list[list[int]], reviewer: Laws, reply: Sequence[int]
+) -> list[float]:
+    """Overlap of each proposal looked at, call after call along the text.
+
+    Calls start where the call before ended, so long copies count once, not from every token
+    inside them.
+    """
+    looked_at: list[float] = []
+    start = 0
+    while start < len(reply):
+        call = proposals[start][:CALL]
+        kept = 0
+        for token in call[: len(reply) - start]:
+            looked_at.append(reviewer[start + kept].prob(token))
+            if reply[start + kept] != token:
+                break
+            kept += 1
+        if not call:
+            looked_at.append(0.0)
+        start += kept + 1
+    return looked_at
+
+
 def _one_shot_survival(
     proposals: list[list[int]], reviewer: Laws, reply: Sequence[int]
 ) -> list[float]:
@@ -129,25 +157,13 @@ def _one_shot_survival(
 
 
 def rates_from(records: Sequence[Mapping[str, Any]], n_models: int, one_shot: Sequence[int]) -> Any:
-    """Acceptance rates (n, n) pooled over records of `Overlaps`: mean overlap, by pair.
-
-    For a one-shot draft, whose proposals are fixed when it is called: accepted over accepted
-    plus rejected, over all proposals that came to be looked at; nothing proposed counts as a
-    rejection.
-    """
+    """Acceptance rates (n, n) pooled over records of `Overlaps`: the mean overlap, by pair."""
     alphas = torch.eye(n_models, dtype=torch.float64)
-    for i in range(n_models):
-        for j in range(i + 1, n_models):
-            pair = f"{i},{j}"
+    for j in range(1, n_models):
+        for i in range(j):
             if i in one_shot:
-                alphas[i, j] = 0.0
-            elif j in one_shot:
-                sums = [sum(r["survival"][pair][k] for r in records) for k in range(SURVIVAL + 1)]
-                tried = sum(sums[:-1])
-                alphas[i, j] = sum(sums[1:]) / tried if tried else 0.0
-            else:
-                total = sum(sum(r["overlap"][pair]) for r in records)
-                count = sum(len(r["overlap"][pair]) for r in records)
-                alphas[i, j] = total / count
+                alphas[i, j] = 0.0  # a one-shot model never reviews
+                continue
+            values = [x for record in records for x in record["overlap"][f"{i},{j}"]]
+            alphas[i, j] = sum(values) / len(values)
     return alphas.clamp_(0.0, 1.0).numpy()
-

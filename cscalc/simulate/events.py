@@ -218,7 +218,7 @@ def _run_drafts(
     table, curves = rate_table(profile, rates), curves_of(cascade, profile)
     cycle = round_of(0, cascade.drafts, profile, table, curves)
     thresholds = np.array(cycle.thresholds, dtype=np.float64)
-    counts = np.zeros(thresholds.size + 2, dtype=np.int64)
+    counts = np.zeros(cascade.max_length + 2, dtype=np.int64)
     uniforms = np.empty(min(batch, n_cycles))
     for start in range(0, n_cycles, batch):
         part = uniforms[: min(batch, n_cycles - start)]

@@ -1,0 +1,5 @@
+"""``python -m cscalc``."""
+
+from cscalc.cli import main
+
+main()

@@ -1,0 +1,571 @@
+"""Acceptance models: what decides whether a reviewer accepts a token.
+
+`Independent` is the papers' own and the default of a `Profile`. The others say how acceptance
+depends on position, on the inner review's outcome, on the prompt, on difficulty that lasts, or
+replay what was measured. Descriptions only: their laws are in `cscalc.theory`.
+
+Kinds of tokens in front of a reviewer i: proposed (by a draft); kept, corrected, or added as
+bonus token by the inner review that model j made.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, ClassVar, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from cscalc._checks import Floats, as_floats, check_costs, check_int, check_number, check_rates
+
+Pair = tuple[int, int]  # (reviewer, draft)
+PROPOSED, KEPT, CORRECTED, BONUS = range(4)  # first axis of `rate_table`
+T = TypeVar("T")
+
+
+class Acceptance(ABC):
+    """Base of the acceptance models: frozen data, equal when their JSON data are."""
+
+    __slots__ = ()
+    kind: ClassVar[str]
+
+    @abstractmethod
+    def check(self, n_drafts: int) -> None:
+        """Raise ValueError if this model does not fit a profile with drafts 1..n_drafts."""
+
+    @abstractmethod
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data; `Acceptance.from_dict` reads it back."""
+
+    @staticmethod
+    def from_dict(data: Mapping[str, Any] | None) -> "Acceptance":
+        """Read what `to_dict` wrote; None is `Independent()`.
+
+        Raises
+        ------
+        ValueError
+            If the kind is unknown or a field does not fit.
+        """
+        if data is None:
+            return Independent()
+        if not isinstance(data, Mapping) or data.get("kind") not in _KINDS:
+            raise ValueError(
+                f'acceptance needs "kind", one of {", ".join(_KINDS)}, got {str(data)[:80]}'
+            )
+        try:
+            return _KINDS[data["kind"]]({key: v for key, v in data.items() if key != "kind"})
+        except (TypeError, AttributeError) as error:  # a field is missing, unknown, or no map
+            raise ValueError(f"acceptance of kind {data['kind']!r}: {error}") from error
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Acceptance) and self.to_dict() == other.to_dict()
+
+    def __hash__(self) -> int:
+        return hash(str(self.to_dict()))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Acceptance.from_dict, (self.to_dict(),)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Independent(Acceptance):
+    """Each token is accepted with its pair's rate, whatever happened before.
+
+    Examples
+    --------
+    >>> Acceptance.from_dict(Independent().to_dict())
+    Independent()
+    """
+
+    kind: ClassVar[str] = "independent"
+
+    def check(self, n_drafts: int) -> None:
+        """Fit every profile."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {"kind": self.kind}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ByPosition(Acceptance):
+    """The rate depends on where the token stands in front of its reviewer.
+
+    Attributes
+    ----------
+    rates : mapping (i, j) -> array_like
+        Acceptance rates, in [0, 1], of model j's tokens at positions 1, 2, ... of the whole
+        draft in front of reviewer i; the last one holds beyond. A pair not named keeps its
+        alpha. For an inner reviewer, positions count from the start of each of its rounds.
+
+    Examples
+    --------
+    >>> ByPosition({(0, 1): [0.9, 0.8, 0.6]}).rates[0, 1].tolist()
+    [0.9, 0.8, 0.6]
+    """
+
+    kind: ClassVar[str] = "by_position"
+    rates: Mapping[Pair, npt.ArrayLike | Floats] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rates", _pairs("rates", self.rates, _rates_along("rates")))
+
+    def check(self, n_drafts: int) -> None:
+        """Raise ValueError if a pair names a draft beyond `n_drafts`."""
+        _check_pairs("rates", self.rates, n_drafts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {"kind": self.kind, "rates": _pairs_to_json(self.rates)}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Conditional(Acceptance):
+    r"""The rate depends on what the inner review did to the token.
+
+    Attributes
+    ----------
+    kept, corrected, bonus : mapping (i, j) -> float
+        Acceptance rates by reviewer i, in [0, 1], of tokens that the inner reviewer j had
+        kept, had put in place of a rejected one, or had added after accepting all. A pair not
+        named keeps its alpha, as does every token that j drafted without a review.
+
+    Notes
+    -----
+    With lossless sampling, and laws that do not depend on the context, `kept` is
+    :math:`\sum_x \min(q_1, q_2) \min(1, p/q_1) / \alpha'`, `corrected` is
+    :math:`\sum_x (q_1 - q_2)_+ \min(1, p/q_1) / (1 - \alpha')` and `bonus` is alpha; see
+    `cscalc.theory.cs_drafting.conditional_rates`. Then the law of the cycle is exact, where
+    CS Drafting's Theorem 4.3 (arXiv:2312.11462) is an approximation. Only the review directly
+    in front of i counts, not what happened further in.
+
+    Examples
+    --------
+    >>> Conditional(kept={(0, 1): 0.75}, corrected={(0, 1): 1.0}).kept[0, 1]
+    0.75
+    """
+
+    kind: ClassVar[str] = "conditional"
+    kept: Mapping[Pair, float]
+    corrected: Mapping[Pair, float]
+    bonus: Mapping[Pair, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("kept", "corrected", "bonus"):
+            given = getattr(self, name)
+            table = _pairs(name, {} if given is None else given, _one_rate(name))
+            object.__setattr__(self, name, table)
+
+    def check(self, n_drafts: int) -> None:
+        """Raise ValueError if a pair names a draft beyond `n_drafts`."""
+        for name in ("kept", "corrected", "bonus"):
+            _check_pairs(name, getattr(self, name), n_drafts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        tables = {n: _pairs_to_json(getattr(self, n)) for n in ("kept", "corrected", "bonus")}
+        return {"kind": self.kind, **tables}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture(Acceptance):
+    """Prompts of several kinds, each with its own alphas from its first cycle to its last.
+
+    Attributes
+    ----------
+    weights : array_like, shape (k,)
+        Share of each kind, > 0; scaled to sum to 1.
+    alphas : array_like, shape (k, n + 1, n + 1) or (k, n)
+        Acceptance rates of each kind, in either form that a `Profile` takes. The profile's
+        own alphas are not read.
+
+    Notes
+    -----
+    The law of a cycle is the average over prompts, each with the same number of cycles; a
+    reply is one prompt's.
+
+    Examples
+    --------
+    >>> Mixture([1, 1], [[0.5], [0.9]]).mean_alphas[0, 1].round(12).item()
+    0.7
+    """
+
+    kind: ClassVar[str] = "mixture"
+    weights: npt.ArrayLike | Floats
+    alphas: npt.ArrayLike | Floats
+
+    def __post_init__(self) -> None:
+        weights = check_costs("weights", self.weights)
+        if weights.ndim != 1 or weights.size == 0 or not np.all(weights > 0.0):
+            raise ValueError(f"weights must be a vector of shares > 0, got {self.weights!r}")
+        given = as_floats("alphas", self.alphas)
+        if given.ndim not in (2, 3) or given.shape[0] != weights.size:
+            raise ValueError(
+                f"alphas must have one entry (a vector or a matrix) for each of the "
+                f"{weights.size} weights, got shape {given.shape}"
+            )
+        matrices = np.stack([alpha_matrix("alphas", one) for one in given])
+        object.__setattr__(self, "weights", _frozen(weights / weights.sum()))
+        object.__setattr__(self, "alphas", _frozen(matrices))
+
+    @property
+    def mean_alphas(self) -> Floats:
+        """Alphas averaged over prompts, shape (n + 1, n + 1)."""
+        return np.asarray(np.tensordot(np.asarray(self.weights), np.asarray(self.alphas), axes=1))
+
+    def check(self, n_drafts: int) -> None:
+        """Raise ValueError unless the alphas are of models 0..n_drafts."""
+        _check_size("alphas", np.asarray(self.alphas), n_drafts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        weights, alphas = np.asarray(self.weights).tolist(), np.asarray(self.alphas).tolist()
+        return {"kind": self.kind, "weights": weights, "alphas": alphas}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BetaMixture(Acceptance):
+    r"""Each prompt has its own alphas, spread around the profile's as beta variables.
+
+    Attributes
+    ----------
+    concentration : float
+        :math:`\kappa` in [0.01, 1e6]. A prompt draws one uniform number u, and its rate of
+        each pair is the u-quantile of Beta(:math:`\kappa \alpha_{ij}`,
+        :math:`\kappa (1 - \alpha_{ij})`): mean :math:`\alpha_{ij}`, variance
+        :math:`\alpha_{ij} (1 - \alpha_{ij}) / (\kappa + 1)`, and a prompt that is easy for one
+        pair is as easy for all. Large: independent acceptance; small: all or nothing.
+
+    Notes
+    -----
+    As for `Mixture`: the law of a cycle is the average over prompts, each with the same number
+    of cycles; a reply is one prompt's, with the same alphas throughout.
+
+    Examples
+    --------
+    >>> BetaMixture(4.0)
+    BetaMixture(concentration=4.0)
+    """
+
+    kind: ClassVar[str] = "beta_mixture"
+    concentration: float
+
+    def __post_init__(self) -> None:
+        value = check_number("concentration", self.concentration, least=0.01, most=1e6)
+        object.__setattr__(self, "concentration", value)
+
+    def check(self, n_drafts: int) -> None:
+        """Fit every profile."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {"kind": self.kind, "concentration": self.concentration}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Markov(Acceptance):
+    r"""Tokens are easy or hard, and the next one tends to be as the last.
+
+    Attributes
+    ----------
+    easy, hard : array_like, shape (n + 1, n + 1) or (n,)
+        Acceptance rates of an easy and of a hard token, in either form that a `Profile`
+        takes. The profile's own alphas are not read.
+    to_easy, to_hard : float
+        Chance that a token is easy given that the one before was hard, and the reverse, in
+        [0, 1], not both 0 (for difficulty that never changes use `Mixture`).
+
+    Notes
+    -----
+    Difficulty belongs to the place in the text: every reviewer's coins at that place use its
+    rates, in whatever round, and are independent given the difficulty. The chain runs along
+    the emitted text and goes on from one cycle to the next; a draft runs ahead of it from the
+    last emitted token.
+
+    The law of a cycle is that of a cycle picked at random in a long text: the token before it
+    is easy or hard as it is at the starts of cycles (stationary for the chain watched there),
+    not as it is at a random token. EWIF is then the long-run one. A reply starts after a token
+    drawn from the stationary law of the chain itself, :math:`P(\mathrm{easy})` =
+    to_easy / (to_easy + to_hard).
+
+    Examples
+    --------
+    >>> Markov([0.9], [0.5], to_easy=0.1, to_hard=0.1).mean_alphas[0, 1].round(12).item()
+    0.7
+    """
+
+    kind: ClassVar[str] = "markov"
+    easy: npt.ArrayLike | Floats
+    hard: npt.ArrayLike | Floats
+    to_easy: float
+    to_hard: float
+
+    def __post_init__(self) -> None:
+        for name in ("easy", "hard"):
+            object.__setattr__(self, name, _frozen(alpha_matrix(name, getattr(self, name))))
+        for name in ("to_easy", "to_hard"):
+            value = check_number(name, getattr(self, name), least=0.0, most=1.0)
+            object.__setattr__(self, name, value)
+        if np.shape(self.easy) != np.shape(self.hard):
+            raise ValueError(
+                f"easy and hard must be of the same models, got shapes {np.shape(self.easy)} and "
+                f"{np.shape(self.hard)}"
+            )
+        if self.to_easy + self.to_hard == 0.0:
+            raise ValueError("to_easy and to_hard are both 0, so difficulty lasts: use Mixture")
+
+    @property
+    def steps(self) -> Floats:
+        """Transition matrix, shape (2, 2); state 0 is easy, 1 is hard."""
+        return np.array([[1.0 - self.to_hard, self.to_hard], [self.to_easy, 1.0 - self.to_easy]])
+
+    @property
+    def stationary(self) -> Floats:
+        """P(easy), P(hard) at a random token of a long text, shape (2,)."""
+        return np.array([self.to_easy, self.to_hard]) / (self.to_easy + self.to_hard)
+
+    @property
+    def state_alphas(self) -> Floats:
+        """Alphas of the two states, shape (2, n + 1, n + 1)."""
+        return np.stack([np.asarray(self.easy), np.asarray(self.hard)])
+
+    @property
+    def mean_alphas(self) -> Floats:
+        """Alphas at a random token, shape (n + 1, n + 1)."""
+        return np.asarray(np.tensordot(self.stationary, self.state_alphas, axes=1))
+
+    def check(self, n_drafts: int) -> None:
+        """Raise ValueError unless the alphas are of models 0..n_drafts."""
+        _check_size("easy", np.asarray(self.easy), n_drafts)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        easy, hard = np.asarray(self.easy).tolist(), np.asarray(self.hard).tolist()
+        chain = {"to_easy": self.to_easy, "to_hard": self.to_hard}
+        return {"kind": self.kind, "easy": easy, "hard": hard, **chain}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Trace(Acceptance):
+    """Replay: the overlap measured at every place of some texts.
+
+    Attributes
+    ----------
+    texts : sequence of mapping (i, j) -> array_like
+        One mapping a text: ``texts[t][i, j][m]`` is the overlap of models i and j at its
+        token m, in [0, 1]; all arrays of a text have its length, >= 1. A pair not named keeps
+        its alpha.
+
+    Notes
+    -----
+    Every reviewer's coin at a place of the text has the overlap measured there, in whatever
+    cycle or round; coins are independent. The law of a cycle is the average over all cycles
+    that the texts take, each text once. A cycle emits at most what is left of the text; its
+    drafting does not know the end, beyond which the last overlaps hold. So expected tokens are
+    all tokens of the texts over their expected cycles.
+
+    Examples
+    --------
+    >>> Trace([{(0, 1): [0.9, 0.2, 0.7]}]).lengths
+    (3,)
+    """
+
+    kind: ClassVar[str] = "trace"
+    texts: Sequence[Mapping[Pair, npt.ArrayLike | Floats]]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.texts, Mapping) or not isinstance(self.texts, Sequence):
+            raise TypeError(
+                f"texts must be a sequence of mappings (i, j) -> overlaps, got {self.texts!r}: "
+                f"write [overlaps] for one text"
+            )
+        read = tuple(_pairs("texts", one, _rates_along("overlaps")) for one in self.texts)
+        for text in read:
+            lengths = {np.size(overlaps) for overlaps in text.values()}
+            if len(lengths) != 1:
+                raise ValueError(
+                    f"all overlaps of a text must have its length, got lengths {sorted(lengths)}"
+                )
+        if not read:
+            raise ValueError("texts must hold at least one text, got none")
+        object.__setattr__(self, "texts", read)
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Tokens of each text."""
+        return tuple(np.size(next(iter(text.values()))) for text in self.texts)
+
+    def check(self, n_drafts: int) -> None:
+        """Raise ValueError if a pair names a draft beyond `n_drafts`."""
+        for text in self.texts:
+            _check_pairs("texts", text, n_drafts)
+
+    def overlaps(self, text: int, alphas: Floats) -> Floats:
+        """Overlaps along one text, shape (length, n + 1, n + 1); `alphas` where not measured."""
+        table = np.repeat(alphas[None], self.lengths[text], axis=0)
+        for (reviewer, draft), measured in self.texts[text].items():
+            table[:, reviewer, draft] = measured
+        return table
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON data."""
+        return {"kind": self.kind, "texts": [_pairs_to_json(text) for text in self.texts]}
+
+
+def rate_table(alphas: Floats, acceptance: Acceptance) -> Floats:
+    """Rates by kind of token, reviewer, draft and position, shape (4, n + 1, n + 1, positions).
+
+    Parameters
+    ----------
+    alphas : ndarray, shape (n + 1, n + 1)
+        Of the profile.
+    acceptance : Acceptance
+        `Independent`, `ByPosition` or `Conditional`; the others are no such table.
+
+    Returns
+    -------
+    ndarray
+        Kinds: 0 proposed by a draft; 1 kept, 2 corrected, 3 added as bonus by an inner review.
+        Positions from 0; the last entry holds beyond.
+
+    Raises
+    ------
+    ValueError
+        If the acceptance model has memory beyond one review.
+
+    Examples
+    --------
+    >>> model = ByPosition({(0, 1): [0.9, 0.8]})
+    >>> rate_table(np.array([[1.0, 0.7], [0.0, 1.0]]), model)[0, 0, 1].tolist()
+    [0.9, 0.8]
+    """
+    if not isinstance(acceptance, Independent | ByPosition | Conditional):
+        raise ValueError(f"acceptance of kind {acceptance.kind!r} is not a table of rates")
+    positions = 1
+    if isinstance(acceptance, ByPosition):
+        positions = max((np.size(rates) for rates in acceptance.rates.values()), default=1)
+    table = np.empty((4, *alphas.shape, positions))
+    table[:] = alphas[None, :, :, None]
+    if isinstance(acceptance, ByPosition):
+        for (i, j), given in acceptance.rates.items():
+            rates = np.asarray(given)
+            table[:, i, j, : rates.size] = rates
+            table[:, i, j, rates.size :] = rates[-1]
+    elif isinstance(acceptance, Conditional):
+        named = {KEPT: acceptance.kept, CORRECTED: acceptance.corrected, BONUS: acceptance.bonus}
+        for kind, rates_of in named.items():
+            for (i, j), rate in (rates_of or {}).items():
+                table[kind, i, j] = rate
+    return table
+
+
+def alpha_matrix(name: str, alphas: npt.ArrayLike, n_drafts: int | None = None) -> Floats:
+    """Alphas as a checked matrix, shape (n + 1, n + 1); a vector holds the target's rates.
+
+    Raises
+    ------
+    ValueError
+        If the shape is neither form (for `n_drafts` drafts, if given), or a rate that is read
+        lies outside [0, 1].
+    """
+    given = as_floats(name, alphas)
+    n = given.shape[0] - (given.ndim == 2) if n_drafts is None and given.ndim else n_drafts or 0
+    size = n + 1
+    if given.shape not in ((n,), (size, size)):
+        match = "for n drafts" if n_drafts is None else f"to match the {n_drafts} costs"
+        form = "(n + 1, n + 1) or (n,)" if n_drafts is None else f"({size}, {size}) or ({n},)"
+        raise ValueError(f"{name} must have shape {form} {match}, got shape {given.shape}")
+    matrix = np.eye(size)
+    if given.ndim == 1:
+        for draft, rate in enumerate(check_rates(name, given), start=1):
+            matrix[:draft, draft] = rate
+        return matrix
+    rows, columns = np.triu_indices(size, 1)  # only i < j is read
+    matrix[rows, columns] = check_rates(name, given[rows, columns])
+    return matrix
+
+
+def _frozen(values: Floats) -> Floats:
+    values = np.array(values, dtype=np.float64)
+    values.flags.writeable = False
+    return values
+
+
+def _rates_along(name: str) -> Callable[[Any], Floats]:
+    def read(values: Any) -> Floats:
+        rates = check_rates(name, values)
+        if rates.ndim != 1 or rates.size == 0:
+            raise ValueError(f"{name} of a pair must be a vector of rates, got {values!r}")
+        return _frozen(rates)
+
+    return read
+
+
+def _one_rate(name: str) -> Callable[[Any], float]:
+    return lambda value: check_number(f"{name} of a pair", value, least=0.0, most=1.0)
+
+
+def _pairs(name: str, given: Any, read: Callable[[Any], T]) -> Mapping[Pair, T]:
+    """Checked, read-only, in order of pairs."""
+    if not isinstance(given, Mapping):
+        raise TypeError(f"{name} must map pairs (reviewer, draft) to rates, got {given!r}")
+    table: dict[Pair, T] = {}
+    for pair, values in given.items():
+        if not isinstance(pair, tuple) or len(pair) != 2:
+            raise TypeError(f"{name} must have pairs (reviewer, draft) as keys, got {pair!r}")
+        reviewer = check_int(f"{name} reviewer", pair[0], least=0)
+        draft = check_int(f"{name} draft", pair[1], least=1)
+        if reviewer >= draft:
+            raise ValueError(
+                f"{name} names the pair {pair!r}, but models run from dear to cheap: write "
+                f"(reviewer, draft) with reviewer < draft"
+            )
+        table[reviewer, draft] = read(values)
+    return MappingProxyType(dict(sorted(table.items())))
+
+
+def _check_pairs(name: str, given: Mapping[Pair, Any], n_drafts: int) -> None:
+    for pair in given:
+        if pair[1] > n_drafts:
+            raise ValueError(f"{name} names the pair {pair}, but there are drafts 1..{n_drafts}")
+
+
+def _check_size(name: str, alphas: Floats, n_drafts: int) -> None:
+    if alphas.shape[-1] != n_drafts + 1:
+        raise ValueError(
+            f"acceptance has {name} of {alphas.shape[-1] - 1} drafts, but the profile has "
+            f"{n_drafts}: give one rate a draft"
+        )
+
+
+def _pairs_to_json(given: Mapping[Pair, Any] | None) -> dict[str, Any]:
+    values = {f"{i},{j}": np.asarray(v).tolist() for (i, j), v in (given or {}).items()}
+    return dict(values)
+
+
+def _from_json(given: Any) -> dict[Pair, Any]:
+    if not isinstance(given, Mapping):
+        raise TypeError(f'a table of rates is {{"i,j": rates}}, got {str(given)[:80]}')
+    pairs: dict[Pair, Any] = {}
+    for key, value in given.items():
+        reviewer, _, draft = str(key).partition(",")
+        if not (reviewer.isdigit() and draft.isdigit()):
+            raise ValueError(f'a pair is written "i,j", got {key!r}')
+        pairs[int(reviewer), int(draft)] = value
+    return pairs
+
+
+def _tables_read(kind: Callable[..., Acceptance]) -> Callable[[dict[str, Any]], Acceptance]:
+    return lambda data: kind(**{name: _from_json(table) for name, table in data.items()})
+
+
+_KINDS: dict[str, Callable[[dict[str, Any]], Acceptance]] = {
+    Independent.kind: lambda data: Independent(**data),
+    ByPosition.kind: _tables_read(ByPosition),
+    Conditional.kind: _tables_read(Conditional),
+    Mixture.kind: lambda data: Mixture(**data),
+    BetaMixture.kind: lambda data: BetaMixture(**data),
+    Markov.kind: lambda data: Markov(**data),
+    Trace.kind: lambda data: Trace([_from_json(text) for text in data["texts"]]),
+}

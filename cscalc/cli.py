@@ -1,0 +1,179 @@
+"""Commands: ``python -m cscalc``. Parse, call, print: results as JSON on stdout."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Cascade speculative decoding: predicted speed-up, best cascades, simulation.",
+)
+
+ProfilePath = Annotated[
+    Path | None, typer.Option("--profile", help="A profile.json (see: python -m validate measure).")
+]
+Alphas = Annotated[
+    str | None,
+    typer.Option(help="Rates: '.8,.5' (by the target) or rows '1,.8,.5;0,1,.6;0,0,1'."),
+]
+Costs = Annotated[str | None, typer.Option(help="Cost of each draft in target passes: '.2,.01'.")]
+OneShot = Annotated[str, typer.Option(help="One-shot drafts by number: '2' or '2,3'.")]
+Verify = Annotated[
+    str | None, typer.Option(help="Cost of verifying m = 1, 2, ... positions: '1,1.4,1.5'.")
+]
+
+
+@app.command()
+def optimal(
+    profile: ProfilePath = None,
+    alphas: Alphas = None,
+    costs: Costs = None,
+    one_shot: OneShot = "",
+    verify: Verify = None,
+    max_length: Annotated[int, typer.Option(help="Longest draft, rounds or threshold.")] = 64,
+    max_depth: Annotated[int, typer.Option(help="Most reviews inside one another.")] = 2,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write plan.json.")] = None,
+) -> None:
+    """Choose the best cascade; explains it on stderr, prints the plan as JSON."""
+    from cscalc.optimize import optimal_config
+
+    known = _profile(profile, alphas, costs, one_shot, verify)
+    plan = optimal_config(known, max_length=max_length, max_depth=max_depth)
+    typer.echo(plan.explain(), err=True)
+    typer.echo(f"\n{plan.alternatives!r}", err=True)
+    if output is not None:
+        plan.save(output)
+        typer.echo(f"\nwritten: {output}", err=True)
+        return
+    typer.echo(json.dumps(plan.to_dict(), indent=1))
+
+
+@app.command()
+def ewif(
+    cascade: Annotated[str, typer.Argument(help="JSON of a cascade, or a file that holds it.")],
+    profile: ProfilePath = None,
+    alphas: Alphas = None,
+    costs: Costs = None,
+    one_shot: OneShot = "",
+    verify: Verify = None,
+) -> None:
+    """Predict one cascade: tokens per cycle, cost of a cycle, EWIF.
+
+    Example: python -m cscalc ewif '[{"draft": 1, "length": 4}]' --alphas .8 --costs .1
+    """
+    from cscalc.theory.law import cycle_law
+
+    law = cycle_law(_cascade(cascade), _profile(profile, alphas, costs, one_shot, verify))
+    typer.echo(
+        json.dumps(
+            {
+                "ewif": law.ewif,
+                "tokens_per_cycle": law.mean,
+                "cycle_cost": law.cost,
+                "pmf": law.pmf.tolist(),
+                "costs": law.costs.tolist(),
+            }
+        )
+    )
+
+
+@app.command()
+def simulate(
+    cascade: Annotated[str, typer.Argument(help="JSON of a cascade, or a file that holds it.")],
+    profile: ProfilePath = None,
+    alphas: Alphas = None,
+    costs: Costs = None,
+    one_shot: OneShot = "",
+    verify: Verify = None,
+    cycles: Annotated[int, typer.Option(help="Cycles to simulate.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="Seed of the generator.")] = 0,
+) -> None:
+    """Simulate one cascade, event by event."""
+    import numpy as np
+
+    from cscalc.simulate.events import simulate as run
+
+    known = _profile(profile, alphas, costs, one_shot, verify)
+    tally = run(_cascade(cascade), known, cycles, rng=np.random.default_rng(seed))
+    low, high = tally.interval(0.95)
+    typer.echo(
+        json.dumps(
+            {
+                "ewif": tally.ewif,
+                "interval_95": [low, high],
+                "tokens_per_cycle": tally.tokens_per_cycle,
+                "cycle_cost": tally.cost_per_cycle,
+                "cycles": tally.cycles,
+                "seed": seed,
+            }
+        )
+    )
+
+
+def _cascade(text: str) -> Any:
+    """A cascade from JSON text or a file: its own schema, a plan, or a bare list of segments."""
+    from cscalc._files import read_json
+    from cscalc.cascade import SCHEMA, Cascade
+
+    if text.lstrip().startswith(("[", "{")):
+        try:
+            data = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise ValueError(f"cascade is not valid JSON: {error.msg}") from None
+    else:
+        data = read_json(text)
+    if isinstance(data, list):
+        data = {"schema": SCHEMA, "version": 1, "drafts": data}
+    if isinstance(data, dict) and data.get("schema") == "cscalc/plan":
+        data = data["cascade"]
+    return Cascade.from_dict(data)
+
+
+def _profile(
+    path: Path | None, alphas: str | None, costs: str | None, one_shot: str, verify: str | None
+) -> Any:
+    from cscalc.profile import Profile
+
+    if path is not None:
+        if alphas is not None or costs is not None or one_shot or verify is not None:
+            raise ValueError("give either --profile or --alphas and --costs, not both")
+        return Profile.load(path)
+    if alphas is None or costs is None:
+        raise ValueError("give --profile, or both --alphas and --costs")
+    rows = [numbers("--alphas", row) for row in alphas.split(";")]
+    return Profile(
+        rows[0] if len(rows) == 1 else rows,
+        numbers("--costs", costs),
+        one_shot=[int(x) for x in numbers("--one-shot", one_shot)] if one_shot else (),
+        verify=None if verify is None else numbers("--verify", verify),
+    )
+
+
+def numbers(option: str, text: str) -> list[float]:
+    """Read '1,.5,.2' as numbers; ValueError names the option."""
+    try:
+        return [float(part) for part in text.replace(" ", ",").split(",") if part]
+    except ValueError:
+        raise ValueError(f"{option} must be numbers parted by commas, got {text!r}") from None
+
+
+def run_app(application: typer.Typer, name: str) -> None:
+    """Run a command; an error of the user's is one sentence on stderr and exit status 2."""
+    try:
+        application(prog_name=name)
+    except KeyboardInterrupt:
+        typer.echo("interrupted: run the same command again to go on", err=True)
+        sys.exit(130)
+    except (ValueError, TypeError, FileNotFoundError, PermissionError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+
+
+def main() -> None:
+    """Entry point."""
+    run_app(app, "python -m cscalc")

@@ -1,0 +1,280 @@
+"""Commands: ``python -m validate``. Parse, call, print: progress and tables on stderr."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cscalc.cli import run_app
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Measure real models, choose their best cascade, run it losslessly, compare.",
+)
+
+Target = Annotated[
+    str, typer.Option(help="Target: smollm2-135m, a hub name, a local directory or a .gguf file.")
+]
+DraftNames = Annotated[
+    str, typer.Option("--drafts", help="Drafts from dear to cheap, parted by commas: names as for "
+                      "--target, or mid, tiny, max-gram, prompt-lookup.")
+]  # fmt: skip
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, float64, bfloat16 or float16.")]
+PromptsPath = Annotated[
+    Path | None,
+    typer.Option("--prompts", help="Spec-Bench JSONL or a text file; default: the bundled 32."),
+]
+Limit = Annotated[int | None, typer.Option(help="Use only so many prompts.")]
+Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
+TopK = Annotated[int | None, typer.Option(help="Keep the k likeliest tokens.")]
+TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens up to this mass.")]
+MaxTokens = Annotated[int, typer.Option(help="Tokens a reply.")]
+Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads of torch; default: all cores.")]
+
+
+@app.command()
+def measure(
+    output: Annotated[Path, typer.Option("-o", "--output", help="profile.json to write.")],
+    target: Target = "smollm2-135m",
+    drafts: DraftNames = "mid,tiny,max-gram",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    prompts: PromptsPath = None,
+    limit: Limit = None,
+    temperature: Temperature = 0.0,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    max_tokens: MaxTokens = 64,
+    positions: Annotated[int, typer.Option(help="Time passes over 1..N positions.")] = 32,
+    repeats: Annotated[int, typer.Option(help="Timed passes of each width.")] = 7,
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Measure acceptance rates, costs and verification cost; write a profile.
+
+    An interrupted measurement goes on where it stopped (see OUTPUT.records.jsonl).
+    """
+    from validate.measure import measure as run_measure
+    from validate.prompts import load_prompts
+    from validate.report_text import print_profile
+
+    check_output(output)
+    sampling = _sampling(temperature, top_k, top_p)
+    chosen = load_prompts(prompts, split="measure", limit=limit)
+    models = _models(target, drafts, device, dtype, threads)
+    with _progress() as progress:
+        profile = run_measure(
+            models, chosen, sampling=sampling, max_tokens=max_tokens, seed=seed,
+            positions=positions, repeats=repeats, progress=progress,
+            log=output.with_suffix(".records.jsonl"),
+        )  # fmt: skip
+    profile.save(output)
+    print_profile(profile, _console())
+    typer.echo(f"written: {output}", err=True)
+
+
+@app.command()
+def run(
+    output: Annotated[Path, typer.Option("-o", "--output", help="run.jsonl to write.")],
+    plan: Annotated[Path, typer.Option(help="plan.json, or a cascade's JSON.")],
+    target: Target = "smollm2-135m",
+    drafts: DraftNames = "mid,tiny,max-gram",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    prompts: PromptsPath = None,
+    limit: Limit = None,
+    temperature: Temperature = 0.0,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    max_tokens: MaxTokens = 64,
+    seed: Seed = 1,
+    threads: Threads = None,
+) -> None:
+    """Decode prompts with a cascade and plainly, in turns; one JSON line a prompt."""
+    from cscalc.cli import _cascade
+    from validate.prompts import load_prompts
+    from validate.run import run as run_cascade
+
+    check_output(output)
+    sampling = _sampling(temperature, top_k, top_p)
+    cascade = _cascade(str(plan))
+    chosen = load_prompts(prompts, limit=limit)
+    models = _models(target, drafts, device, dtype, threads)
+    with _progress() as progress:
+        run_cascade(
+            cascade, models, chosen, sampling=sampling, max_tokens=max_tokens, seed=seed,
+            log=output, progress=progress,
+        )  # fmt: skip
+    typer.echo(f"written: {output}", err=True)
+
+
+@app.command()
+def report(
+    profile: Annotated[Path, typer.Option(help="profile.json of `measure`.")],
+    plan: Annotated[Path, typer.Option(help="plan.json of `python -m cscalc optimal`.")],
+    runs: Annotated[Path, typer.Option("--run", help="run.jsonl of `run`.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="report.html or report.json to write.")
+    ] = None,
+) -> None:
+    """Set prediction, simulation and measurement side by side."""
+    from cscalc.plan import Plan
+    from cscalc.profile import Profile
+    from cscalc.records import read_lines
+    from validate.report import report as make_report
+
+    if not runs.is_file():
+        raise FileNotFoundError(f"{runs} does not exist: check the path")
+    if output is not None:
+        check_output(output)
+    lines = list(read_lines(runs))
+    if not lines or lines[0].get("schema") != "cscalc/records":
+        raise ValueError(f"{runs} is not a run: make it with  python -m validate run")
+    chosen = Plan.load(plan)
+    records = [line["record"] for line in lines[1:]]
+    made = make_report(chosen.cascade, Profile.load(profile), records)
+    _show(made, chosen, output)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the report and JSON files.")] = Path(
+        "demo-output"
+    ),
+    target: Target = "smollm2-135m",
+    drafts: DraftNames = "mid,tiny,max-gram",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    prompts: PromptsPath = None,
+    limit: Annotated[int | None, typer.Option(help="Prompts of each split.")] = None,
+    temperature: Temperature = 0.0,
+    max_tokens: MaxTokens = 64,
+    seed: Seed = 0,
+    threads: Threads = None,
+) -> None:
+    """Measure, choose, predict, simulate, run and report, in one go."""
+    from cscalc.optimize import optimal_config
+    from validate.measure import measure as run_measure
+    from validate.prompts import load_prompts
+    from validate.report import report as make_report
+    from validate.report_text import print_plan, print_profile
+    from validate.run import run as run_cascade
+
+    sampling = _sampling(temperature, None, None)
+    measured_on = load_prompts(prompts, split="measure", limit=limit)
+    held_out = load_prompts(prompts, split="held-out", limit=limit)
+    out.mkdir(parents=True, exist_ok=True)
+    console = _console()
+    typer.echo(f"1/4  loading {target} and {drafts}", err=True)
+    models = _models(target, drafts, device, dtype, threads)
+    typer.echo("2/4  measuring acceptance and cost", err=True)
+    with _progress() as progress:
+        profile = run_measure(
+            models, measured_on, sampling=sampling, max_tokens=max_tokens, seed=seed,
+            progress=progress, log=out / "profile.records.jsonl",
+        )  # fmt: skip
+    profile.save(out / "profile.json")
+    print_profile(profile, console)
+    typer.echo("3/4  choosing the cascade", err=True)
+    plan = optimal_config(profile)
+    plan.save(out / "plan.json")
+    print_plan(plan, console)
+    typer.echo("4/4  running it beside plain decoding, prompt by prompt", err=True)
+    runs = out / f"run-{plan_id(plan)}.jsonl"
+    with _progress() as progress:
+        records = run_cascade(
+            plan.cascade, models, [*measured_on, *held_out], sampling=sampling,
+            max_tokens=max_tokens, seed=seed + 1, log=runs, progress=progress,
+        )  # fmt: skip
+    made = make_report(plan.cascade, profile, records)
+    made.save(out / "report.json")
+    _show(made, plan, out / "report.html")
+    files = ", ".join(["profile.json", "plan.json", runs.name, "report.json"])
+    typer.echo(f"JSON files: {files} in {out}/", err=True)
+
+
+def plan_id(plan: Any) -> str:
+    """Short name of a plan's cascade, so that runs of different cascades lie side by side."""
+    from cscalc.records import run_id
+
+    return run_id(plan.cascade.to_dict())[:8]
+
+
+def check_output(path: Path) -> None:
+    """Raise ValueError before any work if `path` cannot be written."""
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder: give a file to write")
+    if not path.parent.is_dir():
+        raise ValueError(f"cannot write {path}: there is no folder {path.parent}: create it first")
+
+
+def _show(made: Any, plan: Any, output: Path | None) -> None:
+    from cscalc._files import write_text
+    from validate.report_html import render_html
+    from validate.report_text import print_report
+
+    print_report(made, _console())
+    if output is None:
+        typer.echo(json.dumps(made.to_dict(), indent=1))
+        return
+    if output.suffix == ".html":
+        write_text(output, render_html(made, plan))
+    else:
+        made.save(output)
+    typer.echo(f"report: {output}", err=True)
+
+
+def _models(target: str, drafts: str, device: str, dtype: str, threads: int | None) -> Any:
+    import torch
+
+    from validate.load import load_models
+
+    if threads is not None:
+        if threads < 1:
+            raise ValueError(f"--threads must be >= 1, got {threads}")
+        torch.set_num_threads(threads)
+    names = [name.strip() for name in drafts.split(",") if name.strip()]
+    return load_models(target, names, device=device, dtype=dtype)
+
+
+def _sampling(temperature: float, top_k: int | None, top_p: float | None) -> Any:
+    from validate.sampling import Sampling
+
+    return Sampling(temperature, top_k=top_k, top_p=top_p)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console(stderr=True)
+
+
+@contextmanager
+def _progress() -> Iterator[Any]:
+    """A bar a stage, on stderr; plain lines where stderr is not a terminal."""
+    from tqdm import tqdm
+
+    bars: dict[str, Any] = {}
+
+    def show(stage: str, done: int, of: int) -> None:
+        if stage not in bars:
+            bars[stage] = tqdm(total=of, desc=f"     {stage}", mininterval=1.0)
+        bars[stage].update(done - bars[stage].n)
+
+    try:
+        yield show
+    finally:
+        for bar in bars.values():
+            bar.close()
+
+
+def main() -> None:
+    """Entry point."""
+    run_app(app, "python -m validate")

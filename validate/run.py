@@ -1,0 +1,95 @@
+"""Run a cascade on real models beside plain decoding with the same code, prompt by prompt."""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from cscalc.cascade import Cascade
+from cscalc.records import RecordLog
+from validate.decode import Completion, check_models, generate
+from validate.measure import encode, end_tokens, seeded
+from validate.models import Models
+from validate.prompts import Prompt
+from validate.sampling import Sampling
+
+Progress = Callable[[str, int, int], None]
+WARM_UP = 4  # tokens decoded before the clock counts, so that kernels and buffers are there
+
+
+def run(
+    cascade: Cascade,
+    models: Models,
+    prompts: Sequence[Prompt],
+    *,
+    sampling: Sampling | None = None,
+    max_tokens: int = 64,
+    seed: int = 1,
+    log: str | os.PathLike[str] | None = None,
+    progress: Progress = lambda stage, done, of: None,
+) -> list[dict[str, Any]]:
+    """Decode every prompt plainly and with `cascade`, and record both.
+
+    Parameters
+    ----------
+    cascade : Cascade
+    models : Models
+        With a tokenizer.
+    prompts : sequence of Prompt
+    sampling : Sampling, optional
+        Default temperature 1.
+    max_tokens, seed : int
+        Length of a reply; seed of its randomness (with the prompt's number). Give another
+        seed than `measure` had, so that the run is not the text that was measured.
+    log : path, optional
+        JSON Lines, one record a prompt; an interrupted run goes on from there.
+    progress : callable
+        Called with (stage, done, of).
+
+    Returns
+    -------
+    list of dict
+        One record a prompt: question_id, category, split, prompt_tokens, "plain" and
+        "cascade" (see `Completion.to_dict`), and whether both wrote the same tokens.
+        The two sides take turns in going first, so that drift hits both alike.
+    """
+    sampling = sampling or Sampling()
+    check_models(cascade, models)
+    experiment = {
+        "what": "run", "cascade": cascade.to_dict(), "models": list(models.names),
+        "device": str(models.device), "sampling": sampling.to_dict(), "max_tokens": max_tokens,
+        "seed": seed, "prompts": [[p.question_id, p.category, p.text] for p in prompts],
+    }  # fmt: skip
+    kept = RecordLog(log, experiment) if log is not None else None
+    known: dict[str, dict[str, Any]] = dict(kept.records) if kept is not None else {}
+    sides: Mapping[str, Cascade] = {"plain": Cascade(()), "cascade": cascade}
+
+    def decode(side: str, prompt: Prompt, most: int) -> Completion:
+        return generate(
+            sides[side], models, encode(models, prompt), max_tokens=most, sampling=sampling,
+            generator=seeded(seed, prompt.question_id), eos=end_tokens(models),
+        )  # fmt: skip
+
+    if any(str(prompt.question_id) not in known for prompt in prompts):
+        for side in sides:
+            decode(side, prompts[0], WARM_UP)
+    for done, prompt in enumerate(prompts):
+        progress("run", done, len(prompts))
+        key = str(prompt.question_id)
+        if key in known:
+            continue
+        order = list(sides) if done % 2 == 0 else list(sides)[::-1]
+        both = {side: decode(side, prompt, max_tokens) for side in order}
+        record = {
+            "question_id": prompt.question_id,
+            "category": prompt.category,
+            "split": prompt.split,
+            "prompt_tokens": len(encode(models, prompt)),
+            "plain": both["plain"].to_dict(),
+            "cascade": both["cascade"].to_dict(),
+            "same_tokens": both["plain"].tokens == both["cascade"].tokens,
+        }
+        known[key] = record
+        if kept is not None:
+            kept.append(key, record)
+    progress("run", len(prompts), len(prompts))
+    return [known[str(prompt.question_id)] for prompt in prompts]
