@@ -19,7 +19,9 @@ def check_int(name: str, value: object, least: int) -> int:
     return int(value)
 
 
-def check_number(name: str, value: object, least: float = -math.inf, most: float = math.inf) -> float:
+def check_number(
+    name: str, value: object, least: float = -math.inf, most: float = math.inf
+) -> float:
     """Return `value` as a finite float in [`least`, `most`]."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.number):
         raise TypeError(f"{name} must be a number, got {value!r}")

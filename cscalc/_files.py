@@ -11,7 +11,9 @@ def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` to a temporary neighbour, then rename it over `path`."""
     target = Path(path)
     if not target.parent.is_dir():
-        raise ValueError(f"cannot write {target}: there is no folder {target.parent}: create it first")
+        raise ValueError(
+            f"cannot write {target}: there is no folder {target.parent}: create it first"
+        )
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -206,7 +206,10 @@ class Mixture(Acceptance):
                 f"{weights.size} weights, got shape {given.shape}"
             )
         matrices = np.stack([alpha_matrix("alphas", one) for one in given])
-        object.__setattr__(self, "weights", _frozen(weights / weights.sum()))
+        total = float(weights.sum())
+        if abs(total - 1.0) > 1e-12:  # else leave them: reading back must not move them
+            weights = weights / total
+        object.__setattr__(self, "weights", _frozen(weights))
         object.__setattr__(self, "alphas", _frozen(matrices))
 
     @property

@@ -37,13 +37,22 @@ def optimal(
     verify: Verify = None,
     max_length: Annotated[int, typer.Option(help="Longest draft, rounds or threshold.")] = 64,
     max_depth: Annotated[int, typer.Option(help="Most reviews inside one another.")] = 2,
+    one_rate: Annotated[
+        bool, typer.Option("--one-rate", help="Use pooled rates even if prompts were measured.")
+    ] = False,
     output: Annotated[Path | None, typer.Option("-o", "--output", help="Write plan.json.")] = None,
 ) -> None:
-    """Choose the best cascade; explains it on stderr, prints the plan as JSON."""
+    """Choose the best cascade; explains it on stderr, prints the plan as JSON.
+
+    A measured profile is optimised over its prompts, each with its own acceptance rates.
+    """
+    from cscalc.choose import optimal_for_prompts
     from cscalc.optimize import optimal_config
 
     known = _profile(profile, alphas, costs, one_shot, verify)
-    plan = optimal_config(known, max_length=max_length, max_depth=max_depth)
+    by_prompt = bool((known.measurement or {}).get("prompts")) and not one_rate
+    choose = optimal_for_prompts if by_prompt else optimal_config
+    plan = choose(known, max_length=max_length, max_depth=max_depth)
     typer.echo(plan.explain(), err=True)
     typer.echo(f"\n{plan.alternatives!r}", err=True)
     if output is not None:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, as_floats, check_costs, check_int, check_rates
+from cscalc._checks import Floats, check_costs, check_int
 from cscalc._files import read_json, write_json
+from cscalc.acceptance import Acceptance, Independent, alpha_matrix
 from cscalc.cascade import Cascade, Review, walk
 
 Curve = Callable[[int], float]
@@ -42,6 +43,9 @@ class Profile:
         Names of models 0..n, for display.
     measurement : mapping, optional
         JSON data behind the numbers: counts per prompt, pass times, provenance.
+    acceptance : Acceptance
+        What decides whether a token is accepted; `Independent()` is the papers' own. See
+        `cscalc.acceptance`.
 
     Raises
     ------
@@ -57,7 +61,9 @@ class Profile:
     1.0
     """
 
-    __slots__ = ("_curves", "alphas", "costs", "measurement", "names", "one_shot", "verify")
+    __slots__ = (
+        "_curves", "acceptance", "alphas", "costs", "measurement", "names", "one_shot", "verify",
+    )  # fmt: skip
 
     alphas: Floats  # (n + 1, n + 1), read-only
     costs: Floats  # (n,), read-only
@@ -65,6 +71,8 @@ class Profile:
     verify: Mapping[int, Floats | Curve]
     names: tuple[str, ...]
     measurement: dict[str, Any] | None
+    acceptance: Acceptance
+    _curves: dict[Any, Any]  # what was tabulated
 
     def __init__(
         self,
@@ -75,6 +83,7 @@ class Profile:
         verify: Verify = None,
         names: Sequence[str] | None = None,
         measurement: Mapping[str, Any] | None = None,
+        acceptance: Acceptance = Independent(),  # noqa: B008 - frozen
     ) -> None:
         set_field = object.__setattr__
         cost_array = check_costs("costs", costs)
@@ -82,11 +91,17 @@ class Profile:
             raise ValueError(f"costs must be a vector, one entry a draft, got {costs!r}")
         n_drafts = cost_array.size
         set_field(self, "costs", _frozen(cost_array))
-        set_field(self, "alphas", _frozen(_alpha_matrix(alphas, n_drafts)))
+        set_field(self, "alphas", _frozen(alpha_matrix("alphas", alphas, n_drafts)))
         set_field(self, "one_shot", _one_shot(one_shot, n_drafts))
         set_field(self, "verify", MappingProxyType(_verify(verify, n_drafts, self.one_shot)))
         set_field(self, "names", _names(names, n_drafts))
-        set_field(self, "measurement", None if measurement is None else dict(measurement))
+        set_field(self, "measurement", _measurement(measurement))
+        if not isinstance(acceptance, Acceptance):
+            raise TypeError(
+                f"acceptance must be an acceptance model such as Independent(), got {acceptance!r}"
+            )
+        acceptance.check(n_drafts)
+        set_field(self, "acceptance", acceptance)
         set_field(self, "_curves", {})
 
     def __setattr__(self, name: str, value: object) -> None:
@@ -98,7 +113,7 @@ class Profile:
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (
             np.array(self.alphas), np.array(self.costs), self.one_shot, dict(self.verify),
-            self.names, self.measurement,
+            self.names, self.measurement, self.acceptance,
         )  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
@@ -113,6 +128,7 @@ class Profile:
         costs = ", ".join(f"{c:.4g}" for c in self.costs)
         extra = f", one_shot={self.one_shot}" if self.one_shot else ""
         extra += f", verify for models {sorted(self.verify)}" if self.verify else ""
+        extra += "" if isinstance(self.acceptance, Independent) else f", {self.acceptance!r}"
         return f"Profile(alphas=[{upper}], costs=[{costs}]{extra})"
 
     @property
@@ -183,11 +199,16 @@ class Profile:
                 )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data; a callable verification cost is tabulated to m = 256."""
+        """Return plain JSON data; a callable verification cost is tabulated to m = 256.
+
+        Without "acceptance", acceptance is independent.
+        """
         verify = {
             str(model): [float(v) for v in self.verify_costs(model, self._known(model))[1:]]
             for model in sorted(self.verify)
         }
+        model = self.acceptance
+        extra = {} if isinstance(model, Independent) else {"acceptance": model.to_dict()}
         return {
             "schema": SCHEMA,
             "version": 1,
@@ -197,6 +218,7 @@ class Profile:
             "verify": verify,
             "names": list(self.names),
             "measurement": self.measurement,
+            **extra,
         }
 
     def _known(self, model: int) -> int:
@@ -219,9 +241,10 @@ class Profile:
                 data["alphas"],
                 data["costs"],
                 one_shot=data.get("one_shot", ()),
-                verify={int(model): curve for model, curve in data.get("verify", {}).items()},
+                verify=_json_curves(data.get("verify", {})),
                 names=data.get("names"),
                 measurement=data.get("measurement"),
+                acceptance=Acceptance.from_dict(data.get("acceptance")),
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise ValueError(f"{source}: {error}") from error
@@ -243,10 +266,12 @@ def _rebuild(
     verify: Any,
     names: tuple[str, ...],
     measurement: Any,
+    acceptance: Acceptance,
 ) -> Profile:
     return Profile(
-        alphas, costs, one_shot=one_shot, verify=verify, names=names, measurement=measurement
-    )
+        alphas, costs, one_shot=one_shot, verify=verify, names=names, measurement=measurement,
+        acceptance=acceptance,
+    )  # fmt: skip
 
 
 def _frozen(values: Floats) -> Floats:
@@ -255,29 +280,21 @@ def _frozen(values: Floats) -> Floats:
     return values
 
 
-def _alpha_matrix(alphas: npt.ArrayLike, n_drafts: int) -> Floats:
-    given = as_floats("alphas", alphas)
-    size = n_drafts + 1
-    if given.shape == (n_drafts,):
-        rates = check_rates("alphas", given)
-        matrix = np.eye(size)
-        for draft, rate in enumerate(rates, start=1):
-            matrix[:draft, draft] = rate
-        return matrix
-    if given.shape != (size, size):
-        raise ValueError(
-            f"alphas must have shape ({size}, {size}) or ({n_drafts},) to match the {n_drafts} "
-            f"costs, got shape {given.shape}"
-        )
-    matrix = np.eye(size)
-    rows, columns = np.triu_indices(size, 1)  # only i < j is read
-    matrix[rows, columns] = check_rates("alphas", given[rows, columns])
-    return matrix
+def _json_curves(verify: object) -> dict[int, Any]:
+    if not isinstance(verify, Mapping) or not all(str(model).isdecimal() for model in verify):
+        raise ValueError(f"verify must map models 0, 1, ... to arrays, got {str(verify)[:80]}")
+    return {int(model): curve for model, curve in verify.items()}
+
+
+def _measurement(measurement: object) -> dict[str, Any] | None:
+    if measurement is not None and not isinstance(measurement, Mapping):
+        raise TypeError(f"measurement must be a mapping, got {str(measurement)[:80]}")
+    return None if measurement is None else dict(measurement)
 
 
 def _one_shot(one_shot: Iterable[int], n_drafts: int) -> tuple[int, ...]:
-    if isinstance(one_shot, int | np.integer):
-        raise TypeError(f"one_shot must be a collection of models, got {one_shot}: write ({one_shot},)")
+    if isinstance(one_shot, str) or not isinstance(one_shot, Iterable):
+        raise TypeError(f"one_shot must be a collection of models such as (2,), got {one_shot!r}")
     models = tuple(sorted({check_int("one_shot", model, least=1) for model in one_shot}))
     if models and models[-1] > n_drafts:
         raise ValueError(f"one_shot names model {models[-1]}, but there are drafts 1..{n_drafts}")
@@ -308,7 +325,9 @@ def _verify(verify: Verify, n_drafts: int, one_shot: tuple[int, ...]) -> dict[in
 def _curve(model: int, values: npt.ArrayLike) -> Floats:
     curve = check_costs(f"verify of model {model}", values)
     if curve.ndim != 1 or curve.size == 0:
-        raise ValueError(f"verify of model {model} must be a vector over m = 1, 2, ..., got {values!r}")
+        raise ValueError(
+            f"verify of model {model} must be a vector over m = 1, 2, ..., got {values!r}"
+        )
     if not np.all(curve > 0.0):
         raise ValueError(f"verify of model {model} must be > 0, got {curve.min():g}")
     _check_first(model, float(curve[0]))
@@ -326,6 +345,7 @@ def _check_first(model: int, cost: float) -> None:
 def _names(names: Sequence[str] | None, n_drafts: int) -> tuple[str, ...]:
     if names is None:
         return ("target", *(f"draft {j}" for j in range(1, n_drafts + 1)))
-    if isinstance(names, str) or len(names) != n_drafts + 1:
+    known = not isinstance(names, str) and isinstance(names, Iterable)
+    if not known or len(names) != n_drafts + 1:
         raise ValueError(f"names must have {n_drafts + 1} entries (target first), got {names!r}")
     return tuple(str(name) for name in names)

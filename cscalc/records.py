@@ -102,9 +102,8 @@ class RecordLog:
         if not isinstance(head, dict) or head.get("schema") != "cscalc/records":
             raise ValueError(f"{self.path} is not a record log: give another path or delete it")
         if head.get("version") != 1:
-            raise ValueError(
-                f"{self.path}: record log version {head.get('version')!r} is unknown: update cscalc"
-            )
+            found = head.get("version")
+            raise ValueError(f"{self.path}: version {found!r} is unknown: update cscalc")
         if head.get("run_id") != self.run_id:
             raise ValueError(
                 f"{self.path} belongs to another run (other models, prompts or settings): "

@@ -9,12 +9,13 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
 from cscalc.cascade import Cascade, Draft, Review  # noqa: E402
+from cscalc.own_rates import pooled_rates  # noqa: E402
 from cscalc.profile import Profile  # noqa: E402
 from tests.checkpoints import WORDS, save_checkpoint  # noqa: E402
 from validate.decode import generate  # noqa: E402
 from validate.load import load_models  # noqa: E402
 from validate.measure import encode, measure, seeded  # noqa: E402
-from validate.overlaps import CALL, measure_overlaps, rates_from  # noqa: E402
+from validate.overlaps import CALL, measure_overlaps  # noqa: E402
 from validate.prompts import Prompt  # noqa: E402
 from validate.report import Report, report  # noqa: E402
 from validate.run import run  # noqa: E402
@@ -166,8 +167,8 @@ def test_each_prompts_own_rates_predict_its_own_cycles_exactly_when_rates_do_not
 
 
 def test_rates_of_no_contexts_are_not_invented():
-    with pytest.raises(ZeroDivisionError):
-        rates_from([{"overlap": {"0,1": []}}], 2, ())
+    with pytest.raises(ValueError, match="no context was measured for the pair 0,1"):
+        pooled_rates([{"overlap": {"0,1": []}}], 2, ())
 
 
 def test_encoding_uses_the_tokenizer(models):

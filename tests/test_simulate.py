@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cscalc
+from cscalc.acceptance import BetaMixture, Markov, Trace
 from cscalc.cascade import Cascade, Draft, Review, max_length
 from cscalc.profile import Profile
 from cscalc.simulate import Tally, compare, simulate, simulate_until
@@ -20,6 +21,9 @@ from tests.strategies import cascades, cases, profiles, rate_tables, seeds
 SPEC = Cascade((Draft(1, 5),))
 NEST = Cascade((Review(1, (Draft(2, 4),), rounds=2), Draft(2, 3)))
 DEEP = Cascade((Review(1, (Review(2, (Draft(3, 3),), until=5), Draft(3, 2)), rounds=2),))
+DEEPER = Cascade(
+    (Draft(3, 1), Review(1, (Draft(3, 1), Review(2, (Draft(3, 2),), rounds=2)), until=9))
+)
 PROFILE = Profile(
     [[1, 0.8, 0.5, 0.3], [0, 1, 0.7, 0.4], [0, 0, 1, 0.6], [0, 0, 0, 1]], [0.3, 0.1, 0.02]
 )
@@ -40,6 +44,14 @@ def test_they_are_equal_under_rates_by_kind_and_position(cascade, rates, seed):
     assert fast == simulate_slow(cascade, PROFILE, 20, rng=rng(seed), rates=rates)
 
 
+@pytest.mark.parametrize("cascade", [NEST, DEEP, DEEPER], ids=str)
+def test_they_are_equal_where_long_drafts_are_accepted(cascade):
+    rates = rng(1).uniform(0.6, 1.0, (4, 4, 4, 9))
+    fast = simulate(cascade, PROFILE, 300, rng=rng(2), rates=rates)
+    assert fast == simulate_slow(cascade, PROFILE, 300, rng=rng(2), rates=rates)
+    assert max(fast.counts[8:]) > 0
+
+
 @given(cascades(), cascades(), profiles(), st.integers(2, 20), seeds)
 @settings(max_examples=80, deadline=None)
 def test_the_coupled_kernel_equals_its_twin_number_for_number(a, b, profile, n_cycles, seed):
@@ -49,7 +61,7 @@ def test_the_coupled_kernel_equals_its_twin_number_for_number(a, b, profile, n_c
     np.testing.assert_array_equal(fast.products, slow.products)
 
 
-@given(cases(), st.integers(1, 60), st.integers(1, 70), seeds)
+@given(cases(), st.integers(1, 300), st.integers(1, 70), seeds)
 @settings(max_examples=60, deadline=None)
 def test_the_tally_does_not_depend_on_the_batch(case, n_cycles, batch, seed):
     assert simulate(*case, n_cycles, rng=rng(seed), batch=batch) == simulate(
@@ -171,6 +183,14 @@ def test_bad_input_gets_a_sentence(change, error, words):
 def test_a_one_shot_reviewer_is_refused():
     with pytest.raises(ValueError, match="one-shot"):
         simulate(NEST, Profile([0.8, 0.5], [0.1, 0.0], one_shot=[1]), 10, rng=rng(1))
+
+
+@pytest.mark.parametrize(
+    "acceptance", [BetaMixture(4.0), Markov([0.9], [0.5], 0.1, 0.1), Trace([{(0, 1): [0.9, 0.2]}])]
+)
+def test_acceptance_with_memory_is_refused(acceptance):
+    with pytest.raises(ValueError, match="has memory"):
+        simulate(SPEC, Profile([0.8], [0.1], acceptance=acceptance), 10, rng=rng(1))
 
 
 def test_simulate_until_stops_at_the_precision():

@@ -7,6 +7,7 @@ resolve an error of 5 sigma: at N = 200,000 and a spread of 2 tokens, 0.022 toke
 import numpy as np
 import pytest
 
+from cscalc.acceptance import ByPosition, Conditional
 from cscalc.cascade import Cascade, Draft, Review
 from cscalc.profile import Profile
 from cscalc.simulate import Stream, Tally, agreement, simulate
@@ -105,6 +106,22 @@ def test_rates_by_inner_outcome_give_the_mixture_law():
     cascade = Cascade((Review(1, (Draft(2, 3),), rounds=1),))
     tally = simulate(cascade, Profile([0.5, 0.5], [0.2, 0.1]), N, rng=rng(42), rates=rates)
     found = agreement(tally, pmf, 1.5)
+    assert found.holds(), found
+
+
+ACCEPTANCE = [
+    ByPosition({(0, 1): [0.9, 0.8, 0.7, 0.5], (1, 2): [0.8, 0.6], (0, 3): [0.5, 0.2]}),
+    Conditional(
+        kept={(0, 1): 0.85, (0, 2): 0.7, (1, 2): 0.9}, corrected={(0, 1): 0.6}, bonus={(0, 1): 0.7}
+    ),
+]
+
+
+@pytest.mark.parametrize("acceptance", ACCEPTANCE, ids=lambda model: model.kind)
+@pytest.mark.parametrize("cascade", CASCADES[6:], ids=str)
+def test_acceptance_by_position_and_by_inner_outcome_agree(cascade, acceptance):
+    profile = Profile(PROFILE.alphas, PROFILE.costs, one_shot=[3], acceptance=acceptance)
+    found = check(simulate(cascade, profile, N, rng=rng(43)), cascade, profile)
     assert found.holds(), found
 
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cscalc.acceptance import ByPosition
 from cscalc.cascade import Cascade, Draft, Review
 from cscalc.profile import Profile
 from cscalc.simulate import Stream, Tally, simulate
@@ -14,7 +15,8 @@ from tests.strategies import cases, seeds
 
 SPEC = Cascade((Draft(1, 5),))
 NEST = Cascade((Review(1, (Draft(2, 4),), until=6),))
-PROFILE = Profile([0.8, 0.5], [0.1, 0.01], verify=1.0 + 0.02 * np.arange(20))
+V = 1.0 + 0.02 * np.arange(20)
+PROFILE = Profile([0.8, 0.5], [0.1, 0.01], verify=V)
 rng = np.random.default_rng
 
 
@@ -50,9 +52,10 @@ def test_tallies_add_in_any_order(sizes):
     "other",
     [
         {"cascade": Cascade((Draft(1, 4),))},
-        {"profile": Profile([0.8, 0.5], [0.1, 0.02], verify=1.0 + 0.02 * np.arange(20))},
-        {"profile": Profile([0.8, 0.6], [0.1, 0.01], verify=1.0 + 0.02 * np.arange(20))},
+        {"profile": Profile([0.8, 0.5], [0.1, 0.02], verify=V)},
+        {"profile": Profile([0.8, 0.6], [0.1, 0.01], verify=V)},
         {"profile": Profile([0.8, 0.5], [0.1, 0.01])},
+        {"profile": Profile([0.8, 0.5], [0.1, 0.01], verify=V, acceptance=ByPosition({}))},
         {
             "profile": Profile(
                 [0.8, 0.5], [0.1, 0.01], one_shot=[1], verify=1 + 0.02 * np.arange(9)
@@ -68,7 +71,7 @@ def test_unlike_runs_do_not_add(other):
 def test_rates_are_part_of_the_experiment():
     rates = np.full((4, 3, 3, 1), 0.5)
     other = simulate(SPEC, PROFILE, 10, rng=rng(2), rates=rates)
-    with pytest.raises(ValueError, match="rates is None and"):
+    with pytest.raises(ValueError, match="acceptance is"):
         tally() + other
 
 

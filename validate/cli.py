@@ -160,7 +160,7 @@ def demo(
     threads: Threads = None,
 ) -> None:
     """Measure, choose, predict, simulate, run and report, in one go."""
-    from cscalc.optimize import optimal_config
+    from cscalc.choose import optimal_for_prompts
     from validate.measure import measure as run_measure
     from validate.prompts import load_prompts
     from validate.report import report as make_report
@@ -183,7 +183,7 @@ def demo(
     profile.save(out / "profile.json")
     print_profile(profile, console)
     typer.echo("3/4  choosing the cascade", err=True)
-    plan = optimal_config(profile)
+    plan = optimal_for_prompts(profile)
     plan.save(out / "plan.json")
     print_plan(plan, console)
     typer.echo("4/4  running it beside plain decoding, prompt by prompt", err=True)

@@ -188,12 +188,13 @@ def check_models(cascade: Cascade, models: Models) -> None:
     for segment in walk(cascade.drafts):
         if segment.model not in models:
             raise ValueError(
-                f"the cascade uses model {segment.model}, but the models are 0..{len(models) - 1}: "
-                "load one more draft or change the cascade"
+                f"the cascade uses model {segment.model}, but the models are "
+                f"0..{len(models) - 1}: load one more draft or change the cascade"
             )
         if isinstance(segment, Review) and segment.model not in models.language:
             raise ValueError(
-                f"model {segment.model} ({models[segment.model].name}) is one-shot and cannot review"
+                f"model {segment.model} ({models[segment.model].name}) is one-shot and "
+                "cannot review"
             )
 
 

@@ -7,11 +7,12 @@ from typing import Any
 import torch
 
 from cscalc.cascade import Cascade
+from cscalc.own_rates import pooled_rates
 from cscalc.profile import Profile
 from cscalc.records import RecordLog, provenance
 from validate.decode import generate
 from validate.models import Models
-from validate.overlaps import measure_overlaps, rates_from
+from validate.overlaps import measure_overlaps
 from validate.prompts import Prompt
 from validate.sampling import Sampling
 from validate.timing import measure_one_shot, measure_passes, summary
@@ -118,7 +119,7 @@ def profile_from(
     }
     prompts = [{k: v for k, v in record.items() if k != "tokens"} for record in records]
     return Profile(
-        rates_from(records, len(models), one_shot),
+        pooled_rates(records, len(models), one_shot),
         costs,
         one_shot=one_shot,
         verify=verify,

@@ -49,9 +49,13 @@ class TableModel:
     name : str
     """
 
-    def __init__(self, logits: Tensor, *, name: str = "table", max_positions: int = 1 << 20) -> None:
+    def __init__(
+        self, logits: Tensor, *, name: str = "table", max_positions: int = 1 << 20
+    ) -> None:
         if len(set(logits.shape)) != 1:
-            raise ValueError(f"a table needs equal axes, (vocab_size,) * n, got {tuple(logits.shape)}")
+            raise ValueError(
+                f"a table needs equal axes, (vocab_size,) * n, got {tuple(logits.shape)}"
+            )
         self.logits = logits
         self.name = name
         self.order = logits.ndim - 1
@@ -175,8 +179,8 @@ class Models(Mapping[int, LanguageModel | OneShotDraft]):
         for number, model in self.items():
             if model.vocab_size != target.vocab_size:
                 raise ValueError(
-                    f"{model.name} has {model.vocab_size} tokens, but the target {target.name} has "
-                    f"{target.vocab_size}: draft and target must share one tokenizer"
+                    f"{model.name} has {model.vocab_size} tokens, but the target {target.name} "
+                    f"has {target.vocab_size}: draft and target must share one tokenizer"
                 )
             if number in self.one_shot and number in self.language:
                 raise ValueError(f"model {number} is given twice")

@@ -1,6 +1,6 @@
 """Acceptance rates of one text that the target wrote, with one pass of each model."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,16 +154,3 @@ def _one_shot_survival(
             if reply[start + k] != token:
                 break
     return sums
-
-
-def rates_from(records: Sequence[Mapping[str, Any]], n_models: int, one_shot: Sequence[int]) -> Any:
-    """Acceptance rates (n, n) pooled over records of `Overlaps`: the mean overlap, by pair."""
-    alphas = torch.eye(n_models, dtype=torch.float64)
-    for j in range(1, n_models):
-        for i in range(j):
-            if i in one_shot:
-                alphas[i, j] = 0.0  # a one-shot model never reviews
-                continue
-            values = [x for record in records for x in record["overlap"][f"{i},{j}"]]
-            alphas[i, j] = sum(values) / len(values)
-    return alphas.clamp_(0.0, 1.0).numpy()

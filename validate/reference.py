@@ -89,7 +89,9 @@ class Reference:
             text += (token,)
         return proposals
 
-    def review(self, chance: Chance, reviewer: int, text: Tokens, proposals: Proposals) -> Proposals:
+    def review(
+        self, chance: Chance, reviewer: int, text: Tokens, proposals: Proposals
+    ) -> Proposals:
         """Longest accepted prefix and one token of the reviewer's own."""
         kept: Proposals = ()
         for proposal in proposals:

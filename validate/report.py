@@ -10,10 +10,10 @@ import numpy as np
 
 from cscalc._files import read_json, write_json
 from cscalc.cascade import Cascade, Draft
+from cscalc.own_rates import combined, own_profiles
 from cscalc.profile import Profile
 from cscalc.simulate import simulate
 from cscalc.theory.law import cycle_law
-from validate.overlaps import rates_from
 
 SCHEMA = "validate/report"
 RESAMPLES = 2000
@@ -224,20 +224,6 @@ def report(
     )
 
 
-def own_profiles(profile: Profile) -> dict[int, Profile]:
-    """Profile of each measured prompt: its own rates, the common costs."""
-    assert profile.measurement is not None
-    own = {}
-    for record in profile.measurement["prompts"]:
-        if record["contexts"]:
-            rates = rates_from([record], profile.n_drafts + 1, profile.one_shot)
-            own[int(record["question_id"])] = Profile(
-                rates, profile.costs, one_shot=profile.one_shot, verify=profile.verify,
-                names=profile.names,
-            )  # fmt: skip
-    return own
-
-
 def _settings(experiment: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in experiment.items() if key != "prompts"}
 
@@ -309,14 +295,7 @@ def _group(
 
 def _combined(tokens: Any, means: Any, costs: Any) -> dict[str, float]:
     """Quantities of a set of prompts from each prompt's own law, weighted by tokens written."""
-    cycles = np.asarray(tokens) / np.asarray(means)
-    spent = cycles * np.asarray(costs)
-    total = float(np.sum(tokens))
-    return {
-        "tokens_per_cycle": total / float(cycles.sum()),
-        "cycle_cost": float(spent.sum() / cycles.sum()),
-        "speedup": total / float(spent.sum()),
-    }
+    return dict(zip(QUANTITIES, combined(tokens, means, costs), strict=True))
 
 
 def _held_out_prediction(

@@ -1,5 +1,6 @@
 """Pictures of a report as inline SVG: they take the page's text colour, in light and dark."""
 
+import html
 import re
 import warnings
 from collections.abc import Iterator
@@ -8,12 +9,12 @@ from io import StringIO
 from typing import Any
 
 from validate.report import Report
-from validate.report_words import OUTSIDE
+from validate.report_words import short
 
 # Okabe and Ito's palette for all kinds of colour vision (jfly.uni-koeln.de/color), without
 # black, which is the text, and yellow, which is lost on white. Model 0, 1, 2, ... in order.
 MODEL_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
-DARK = ("#0072B2", "#D55E00", "#009E73")  # white writing on these, black on the others
+DARK = ("#0072B2", "#D55E00")  # white writing on these, black on the others
 OTHER = "#999999"
 MEASURED = "#D55E00"
 MARKERS = ("o", "s", "^", "D", "v", "P")  # of draft 1, 2, ...: told apart without colour too
@@ -22,7 +23,7 @@ PAGE_COLOURS = {INK: "currentColor", PAPER: "var(--paper)", FAINT: "var(--line)"
 WIDTH = 5.3  # inches: at 72 units each, letters stay readable on a phone
 SETTINGS = {
     "svg.fonttype": "none",  # text stays text
-    "font.size": 10.5,
+    "font.size": 11.5,
     "text.color": INK,
     "axes.edgecolor": FAINT,
     "axes.facecolor": "none",
@@ -56,7 +57,7 @@ def cycle_picture(report: Report) -> str:
     sides = ("predicted", "measured")
     totals = [sum(report.cycle[side].values()) for side in sides]
     longest = max(*totals, 1.0)
-    with _figure("cycle", 1.75) as (figure, found):
+    with _figure("cycle", 1.85) as (figure, found):
         axes = figure.subplots()
         for row, side in enumerate(sides):
             left = 0.0
@@ -70,9 +71,14 @@ def cycle_picture(report: Report) -> str:
                     ink = "#ffffff" if colour in DARK else "#000000"
                     axes.text(left + width / 2, row, f"{spent:.2f}", color=ink, **_CENTRED)
                 left += width
-            axes.text(left + 0.015 * longest, row, f"{totals[row]:.2f}", va="center", weight="bold")
-        axes.axvline(1.0, color=INK, linewidth=1.2, linestyle=(0, (2, 2)))
-        axes.text(1.0, -0.42, "plain decoding: 1", ha="center", va="bottom", fontsize=9.5)
+            axes.text(
+                left + 0.015 * longest, row, f"{totals[row]:.2f}", va="center", weight="bold"
+            )
+        axes.axvline(1.0, color=INK, linewidth=1.2, linestyle=(0, (2, 2)), zorder=0)
+        axes.annotate(
+            "plain decoding: 1", (1.0, -0.62), xytext=(4, 0), textcoords="offset points",
+            va="center", fontsize=10.5,
+        )  # fmt: skip
         axes.set(ylim=(1.5, -0.95), xlim=(0.0, 1.14 * longest), yticks=[0, 1], yticklabels=sides)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
@@ -86,7 +92,7 @@ def cycle_picture(report: Report) -> str:
 def tasks_picture(report: Report) -> str:
     """Tokens per cycle by task: predicted with own rates, measured, and the one prediction."""
     tasks = sorted(report.tasks, key=lambda task: task["own_tokens_per_cycle"] or 0.0)
-    with _figure("tasks", 1.0 + 0.31 * len(tasks)) as (figure, found):
+    with _figure("tasks", 1.05 + 0.32 * len(tasks)) as (figure, found):
         axes = figure.subplots()
         for row, task in enumerate(tasks):
             predicted, measured = task["own_tokens_per_cycle"], shown_measured(task)
@@ -102,12 +108,12 @@ def tasks_picture(report: Report) -> str:
         right = axes.get_xlim()[1]
         axes.set(xlim=(0.9, max(right, 2.0) + 0.1), ylim=(-0.7, len(tasks) + 0.1))
         axes.set_yticks(range(len(tasks)))
-        for label in axes.set_yticklabels([_short(task["task"]) for task in tasks]):
+        for label in axes.set_yticklabels([short(task["task"], 20) for task in tasks]):
             label.set_parse_math(False)
         high = pooled > sum(axes.get_xlim()) / 2
         axes.annotate(
             f"one rate for all: {pooled:.2f}", (pooled, len(tasks) - 0.2), va="center",
-            xytext=(-4 if high else 4, 0), textcoords="offset points", fontsize=9.5,
+            xytext=(-4 if high else 4, 0), textcoords="offset points", fontsize=10.5,
             ha="right" if high else "left",
         )  # fmt: skip
         axes.tick_params(axis="y", length=0)
@@ -141,7 +147,9 @@ def curves_picture(report: Report) -> str:
         )  # fmt: skip
         right = max(axes.get_xlim()[1], chosen["length"] + 1.0)
         low, high = axes.get_ylim()
-        axes.set(xlim=(min(0.4, chosen["length"] - 0.6), right), ylim=(low, high + 0.1 * (high - low)))
+        axes.set(
+            xlim=(min(0.4, chosen["length"] - 0.6), right), ylim=(low, high + 0.1 * (high - low))
+        )
         late = chosen["length"] > 0.6 * right
         axes.annotate(
             f"chosen: {chosen['ewif']:.2f}", (chosen["length"], chosen["ewif"]),
@@ -150,12 +158,12 @@ def curves_picture(report: Report) -> str:
         )  # fmt: skip
         axes.annotate(
             "plain decoding: 1", (right, 1.0), xytext=(0, 3), textcoords="offset points",
-            ha="right", va="bottom", fontsize=9.5,
+            ha="right", va="bottom", fontsize=10.5,
         )  # fmt: skip
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(axis="y")
         axes.set_xlabel("draft length: tokens proposed per cycle")
-        axes.set_ylabel("EWIF (predicted speed-up)")
+        axes.set_ylabel("EWIF")
     return _described(found, "EWIF against draft length of each draft alone; the chosen cascade "
                              f"has EWIF {chosen['ewif']:.3f}")  # fmt: skip
 
@@ -163,10 +171,6 @@ def curves_picture(report: Report) -> str:
 def marker(model: int) -> str:
     """Matplotlib marker of a draft's curve."""
     return MARKERS[(model - 1) % len(MARKERS)]
-
-
-def _short(name: str, most: int = 20) -> str:
-    return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
 _CENTRED: dict[str, Any] = {"ha": "center", "va": "center"}
@@ -196,18 +200,16 @@ def _inline(name: str, svg: str) -> str:
     svg = re.sub(r'(?<= )(xmlns(:\w+)?|version|width|height)="[^"]*"', "", svg, count=5)
     svg = svg.replace("xlink:href", "href")
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
-    svg = re.sub(r"font: ((?:\w+ )*)([\d.]+)px [^;\"]*", _font, svg)
+    svg = re.sub(r"font: (?:(bold|\d+) )?([\d.]+px)[^;\"]*", _font, svg)  # before 3.10
+    svg = re.sub(r"font-family: [^;\"]*; ", "", svg)
     for stand_in, colour in PAGE_COLOURS.items():
         svg = svg.replace(stand_in, colour)
     return svg.strip()
 
 
 def _font(match: re.Match[str]) -> str:
-    weight = "; font-weight: bold" if "bold" in match[1] or "700" in match[1] else ""
-    return f"font-size: {match[2]}px{weight}"
+    return f"font-weight: {match[1] or 'normal'}; font-size: {match[2]}"
 
 
 def _described(found: list[str], text: str) -> str:
-    from html import escape
-
-    return found[0].replace("<svg", f'<svg role="img" aria-label="{escape(text)}"', 1)
+    return found[0].replace("<svg", f'<svg role="img" aria-label="{html.escape(text)}"', 1)

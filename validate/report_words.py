@@ -45,6 +45,11 @@ def joined(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
+def short(name: str, most: int) -> str:
+    """Cut a name to at most `most` letters."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
 def notation(cascade: Cascade, names: Sequence[str]) -> str:
     """One line with model names, such as ``2 x [mid reviews tiny:3] + max-gram:10``."""
     return describe(cascade.drafts, names) or "plain decoding"
@@ -90,8 +95,13 @@ def repeats(segment: Segment) -> str:
 
 def title(report: Report) -> str:
     """Who works with whom: ``target with mid and max-gram``."""
-    drafts = [report.names[model] for model in report.cascade.models]
-    return f"{report.names[0]} with {joined(drafts)}" if drafts else f"{report.names[0]} alone"
+    return title_of(report.cascade, report.names)
+
+
+def title_of(cascade: Cascade, names: Sequence[str]) -> str:
+    """The same of a cascade: ``target with mid and max-gram``, or ``target alone``."""
+    drafts = [names[model] for model in cascade.models]
+    return f"{names[0]} with {joined(drafts)}" if drafts else f"{names[0]} alone"
 
 
 def group_title(group: Group) -> str:
@@ -105,27 +115,24 @@ def group_title(group: Group) -> str:
 
 
 def verdict(group: Group) -> str:
-    """Measured speed-up of a group, in one sentence."""
+    """What the measured speed-up of a group says."""
     speed = group.measured["speedup"]
     if speed.low == speed.high:
-        sure = "too few prompts for an interval"
-    elif speed.low > 1.0 or speed.high < 1.0:
-        sure = f"{'faster' if speed.low > 1.0 else 'slower'} than plain decoding"
-    else:
-        sure = "no clear difference from plain decoding"
-    return f"{speed.value:.2f} times plain decoding's speed{interval(speed, 2)}: {sure}"
+        return "too few prompts for an interval"
+    if speed.low > 1.0 or speed.high < 1.0:
+        return f"clearly {'faster' if speed.low > 1.0 else 'slower'}"
+    return "no clear difference"
 
 
 def interval(estimate: Estimate, digits: int = 3) -> str:
-    """Interval with a leading blank, or "" where there is none."""
-    if estimate.low == estimate.high:
-        return ""
-    return f" [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+    """Interval with a leading blank, or "" where none shows at so many digits."""
+    value, low, high = (f"{x:.{digits}f}" for x in estimate.to_list())
+    return "" if value == low == high else f" [{low},\u00a0{high}]"
 
 
 def percent(factor: float) -> str:
-    """A factor as a change: ``-11.8 %``."""
-    return f"{100.0 * (factor - 1.0):+.1f} %"
+    """A factor as a change, with a blank that does not break: ``-11.8 %``."""
+    return f"{100.0 * (factor - 1.0):+.1f}\u00a0%"
 
 
 def agreement(group: Group, quantity: str) -> str:

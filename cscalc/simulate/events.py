@@ -46,7 +46,7 @@ def simulate(
     cascade : Cascade
         Any cascade of the grammar.
     profile : Profile
-        Acceptance rates, costs, one-shot drafts and verification costs of its models.
+        Acceptance rates and model, costs, one-shot drafts and verification costs.
     n_cycles : int
         Cycles to run, at least 1.
     rng : numpy.random.Generator
@@ -69,8 +69,8 @@ def simulate(
     TypeError
         If `rng` is not a generator.
     ValueError
-        If `n_cycles` is not positive, or the profile lacks a model or a length that the
-        cascade needs.
+        If `n_cycles` is not positive, the profile lacks a model or a length that the cascade
+        needs, or its acceptance model has memory beyond one review.
 
     Notes
     -----

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cscalc import acceptance
 from cscalc._checks import Floats, check_rates
 from cscalc.cascade import Cascade, Draft, Review, Segment, max_length, walk
 from cscalc.profile import Profile
@@ -14,6 +15,7 @@ Ints = npt.NDArray[np.int64]
 Tables = tuple[Ints, Ints, Floats, Floats, Floats, Floats, Floats]
 
 PROPOSED, KEPT, CORRECTED, BONUS = range(4)  # what a token in front of a reviewer is
+_TABLES = (acceptance.Independent, acceptance.ByPosition, acceptance.Conditional)
 ONCE, ROUNDS, UNTIL = range(3)
 # columns of a row: one row a segment, the target's is row 0, children after their parent
 (WHAT, MODEL, LENGTH, STOP, VALUE, FIRST_CHILD, N_CHILDREN) = range(7)
@@ -124,8 +126,8 @@ def program_of(cascade: Cascade, profile: Profile, rates: npt.ArrayLike | None =
     Raises
     ------
     ValueError
-        If the profile lacks a model or a length that the cascade needs, or `rates` is not a
-        table of shape (4, n + 1, n + 1, n_positions).
+        If the profile lacks a model or a length that the cascade needs, its acceptance model
+        is no table of rates, or `rates` is not of shape (4, n + 1, n + 1, n_positions).
     """
     check_pair(cascade, profile)
     table, curves = rate_table(profile, rates), curves_of(cascade, profile)
@@ -223,7 +225,9 @@ def experiment_of(
             if model in profile.verify
         },
     }
-    if rates is not None:
+    if rates is None:
+        experiment["acceptance"] = profile.acceptance.to_dict()
+    else:
         experiment["rates"] = rate_table(profile, rates).tolist()
     return experiment
 
@@ -252,7 +256,13 @@ def rate_table(profile: Profile, rates: npt.ArrayLike | None) -> Floats:
     """The profile's rates for all kinds of tokens, or `rates` checked."""
     size = profile.n_drafts + 1
     if rates is None:
-        return np.repeat(profile.alphas[None, :, :, None], 4, axis=0)
+        model = profile.acceptance
+        if not isinstance(model, _TABLES):
+            raise ValueError(
+                f"acceptance of kind {model.kind!r} has memory, and the simulator knows tables of "
+                f"rates only: give the profile Independent, ByPosition or Conditional acceptance"
+            )
+        return np.ascontiguousarray(acceptance.rate_table(profile.alphas, model))
     table = check_rates("rates", rates)
     if table.ndim != 4 or table.shape[:3] != (4, size, size) or table.shape[3] == 0:
         raise ValueError(

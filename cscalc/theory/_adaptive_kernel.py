@@ -1,13 +1,19 @@
 """Compiled dynamic program of `cscalc.theory.adaptive`; see there for states and actions."""
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+
+from cscalc._checks import Floats
 
 STOP, DRAFT, REVIEW = 0, 1, 2
 
 
 @njit(cache=True)
-def widths(tables, reviewer, depth, cap, span, rate, slack):
+def widths(
+    tables: Any, reviewer: int, depth: int, cap: int, span: float, rate: float, slack: float
+) -> Any:
     """Counts of each model (n+1,) from which on one more token cannot pay; 0: not used here."""
     alphas, costs, _, curves, _ = tables
     n = costs.size - 1
@@ -34,7 +40,10 @@ def widths(tables, reviewer, depth, cap, span, rate, slack):
 
 
 @njit(cache=True)
-def solve(tables, reviewer, depth, cap, worth, after, rate, slack, values, spend, acts):
+def solve(
+    tables: Any, reviewer: int, depth: int, cap: int, worth: Floats, after: Floats, rate: float,
+    slack: float, values: Floats, spend: Floats, acts: Any,
+) -> Any:  # fmt: skip
     """Best value of one draft of `reviewer`: E[worth(tokens emitted)] - rate E[cost].
 
     Parameters

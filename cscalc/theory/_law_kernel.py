@@ -5,16 +5,23 @@ its own acceptance rate by reviewer, model and position, so that every acceptanc
 a table of rates runs through the same code.
 """
 
+from typing import Any
+
 import numpy as np
 from numba import njit
+
+from cscalc._checks import Floats
 
 ONCE, ROUNDS, UNTIL = 0, 1, 2
 PROPOSED, KEPT, CORRECTED, BONUS = 0, 1, 2, 3
 
 
 @njit(cache=True)
-def _call_from(start, weight, alive, body, ends, reached_to, alive_to, out, corrected, bonus,
-               above, least, most, is_review):  # fmt: skip
+def _call_from(
+    start: int, weight: float, alive: float, body: Floats, ends: Floats, reached_to: Floats,
+    alive_to: Floats, out: Floats, corrected: Floats, bonus: Floats, above: Floats, least: int,
+    most: int, is_review: bool,
+) -> None:  # fmt: skip
     """Move the mass at draft length `start` by one call.
 
     corrected, bonus, above : (size,) laws of the call's last token and P(length > i)
@@ -35,7 +42,9 @@ def _call_from(start, weight, alive, body, ends, reached_to, alive_to, out, corr
 
 
 @njit(cache=True)
-def cycle(program, children, most, rates, costs, curves):
+def cycle(
+    program: Any, children: Any, most: int, rates: Floats, costs: Floats, curves: Floats
+) -> tuple[Floats, Floats, Floats]:
     """Law of one cycle: (pmf, passes, costs); arguments from `law._program`, `law._tables`."""
     n_nodes = program.shape[0]
     n_models = costs.shape[1]

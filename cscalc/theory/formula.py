@@ -8,11 +8,19 @@ import numpy as np
 import numpy.typing as npt
 import sympy
 
-from cscalc._checks import Floats, as_floats, check_costs, check_number, check_rates
+from cscalc._checks import Floats, as_floats, check_costs, check_rates
 from cscalc.cascade import Cascade
 from cscalc.profile import Profile
+from cscalc.theory.segments import check_independent, verify_curve
 from cscalc.theory.series import unwrap
-from cscalc.theory.symbols import Expr, alpha_symbol, cost_symbol, slope_symbol, verify_symbol
+from cscalc.theory.symbols import (
+    Expr,
+    VerifyForm,
+    alpha_symbol,
+    cost_symbol,
+    slope_symbol,
+    verify_symbol,
+)
 
 _STRAIGHT = 1e-9  # relative; how well a curve must fit a line to stand for its slope
 
@@ -29,6 +37,8 @@ class Formula:
         Whose formula it is.
     one_shot : tuple of int
         Models that the formula takes as one-shot.
+    verify : {"free", "affine", "curve"} or None
+        What it takes verification to cost; None if it does not depend on that.
     symbols : tuple of sympy expression
         What it depends on, sorted by name: rates, costs, slopes, and values V_i(m).
     """
@@ -36,18 +46,25 @@ class Formula:
     expression: Expr
     cascade: Cascade
     one_shot: tuple[int, ...]
+    verify: VerifyForm | None
     symbols: tuple[Expr, ...]
     _compiled: Callable[..., Any]
 
     @classmethod
-    def of(cls, expression: Expr, cascade: Cascade, one_shot: tuple[int, ...]) -> "Formula":
+    def of(
+        cls,
+        expression: Expr,
+        cascade: Cascade,
+        one_shot: tuple[int, ...],
+        verify: VerifyForm | None,
+    ) -> "Formula":
         """Compile `expression`."""
         values = expression.atoms(sympy.core.function.AppliedUndef)
         names = sorted(expression.free_symbols | values, key=str)
         places = {name: sympy.Dummy() for name in names}  # a function value is no argument
         arguments = list(places.values())
         compiled = sympy.lambdify(arguments, expression.xreplace(places), "numpy", cse=True)
-        return cls(expression, cascade, one_shot, tuple(names), compiled)
+        return cls(expression, cascade, one_shot, verify, tuple(names), compiled)
 
     def __call__(
         self,
@@ -102,23 +119,24 @@ class Formula:
     def _values(
         self, n: int, rates: Floats, prices: Floats, verify: Mapping[int, npt.ArrayLike]
     ) -> dict[Expr, Any]:
-        known: dict[Expr, Any] = {}
-        for j in range(1, n + 1):
-            known[cost_symbol(j)] = prices[..., j - 1]
-            known |= {alpha_symbol(i, j): rates[..., i, j] for i in range(j)}
-        for model in range(n + 1):
-            curve = as_floats(f"verify of model {model}", verify.get(model, 0.0))
-            if curve.ndim == 0:
-                known[slope_symbol(model)] = check_number("slope", float(curve), least=0.0)
-            values = {s for s in self.symbols if s.func == verify_symbol(model, 1).func}
-            for value in values:
-                known[value] = _at(model, curve, int(value.args[0]))
-        missing = [str(symbol) for symbol in self.symbols if symbol not in known]
-        if missing:
+        if verify and self.verify not in ("affine", "curve"):
             raise ValueError(
-                f"verify gives no {missing[0]}: an affine formula takes the slope of each model, "
-                f"and a curve formula the values at m = 1, 2, ..."
+                f"the formula does not depend on verify, got {verify!r}: make it with "
+                "verify='affine' or 'curve'"
             )
+        known: dict[Expr, Any] = {}
+        for model in range(n + 1):
+            if model:
+                known[cost_symbol(model)] = prices[..., model - 1]
+                known |= {alpha_symbol(i, model): rates[..., i, model] for i in range(model)}
+            if self.verify == "affine":
+                slope = check_costs(f"slope of model {model}", verify.get(model, 0.0))
+                known[slope_symbol(model)] = slope
+        of_curve = {verify_symbol(model, 1).func: model for model in range(n + 1)}
+        for value in self.symbols:
+            if value.func in of_curve:
+                model, positions = of_curve[value.func], int(value.args[0])
+                known[value] = _at(model, verify.get(model), positions)
         return known
 
     def at(self, profile: Profile) -> float:
@@ -138,27 +156,28 @@ class Formula:
         ------
         ValueError
             If the profile's one-shot models or verification costs are not those of the formula,
-            or it lacks a model.
+            its acceptance is not independent, or it lacks a model.
         """
         profile.check(self.cascade)
-        mine, theirs = (
-            {*kind} & {*self.cascade.models} for kind in (self.one_shot, profile.one_shot)
-        )
+        check_independent(profile)
+        models = set(self.cascade.models)
+        mine, theirs = models.intersection(self.one_shot), models.intersection(profile.one_shot)
         if mine != theirs:
             raise ValueError(
                 f"the formula takes {sorted(mine)} as one-shot and the profile {sorted(theirs)}: "
                 "give lambdified the profile's one_shot"
             )
-        reach = self.cascade.max_length + 1
-        used = {str(symbol) for symbol in self.symbols}
         verify: dict[int, npt.ArrayLike] = {}
-        for model in profile.verify:
-            known = profile.max_positions(model)
-            curve = profile.verify_costs(model, reach if known is None else min(known, reach))[1:]
-            if any(name.startswith(f"V_{model}(") for name in used):
-                verify[model] = curve
-            elif model in (0, *self.cascade.reviewers) and curve.size > 1:
-                verify[model] = _slope(model, curve, f"v_{model}" in used)
+        for model in {0, *self.cascade.reviewers} & set(profile.verify) if self.verify else ():
+            curve = verify_curve(self.cascade, profile, model)[1:]
+            verify[model] = curve if self.verify == "curve" else _slope(model, curve)
+        if self.verify == "free":
+            if any(verify.values()):
+                raise ValueError(
+                    "the profile's passes cost more over more positions, and the formula takes "
+                    "them as free: make it with verify='curve'"
+                )
+            verify = {}
         return float(self(profile.alphas, profile.costs, verify=verify))
 
 
@@ -171,9 +190,10 @@ def _matrix(alphas: Floats) -> Floats:
     return np.triu(matrix, 1)
 
 
-def _at(model: int, curve: Floats, positions: int) -> float:
-    if curve.ndim == 0:
+def _at(model: int, values: npt.ArrayLike | None, positions: int) -> float:
+    if values is None:
         return 1.0
+    curve = check_costs(f"verify of model {model}", values)
     if curve.ndim != 1 or curve.size < positions:
         raise ValueError(
             f"verify of model {model} must be a vector over m = 1..{positions} or more, got shape "
@@ -182,12 +202,13 @@ def _at(model: int, curve: Floats, positions: int) -> float:
     return float(curve[positions - 1])
 
 
-def _slope(model: int, curve: Floats, wanted: bool) -> float:
-    """Slope of V(m) = 1 + slope (m - 1), if `curve` is such a line; 0 if none is `wanted`."""
-    slope = float(curve[1] - curve[0])
+def _slope(model: int, curve: Floats) -> float:
+    """Slope of V(m) = 1 + slope (m - 1)."""
+    slope = float(curve[1] - curve[0]) if curve.size > 1 else 0.0
     line = 1.0 + slope * np.arange(curve.size)
-    if np.any(np.abs(curve - line) > _STRAIGHT * line) or (slope != 0.0 and not wanted):
+    if np.any(np.abs(curve - line) > _STRAIGHT * np.abs(line)):
         raise ValueError(
-            f"verify of model {model} is not what the formula assumes: make it with verify='curve'"
+            f"verify of model {model} is not a straight line from 1: make the formula with "
+            "verify='curve'"
         )
-    return slope if wanted else 0.0
+    return slope

@@ -1,7 +1,8 @@
 """Exact laws of one cycle: tokens emitted, passes of each model, cost.
 
 The public functions take a `Cascade` and a `Profile`. The work is done by a compiled kernel
-(`cscalc.theory._law_kernel`); `cycle_law_slow` is its readable twin, on which tests rely.
+(`cscalc.theory._law_kernel`), for acceptance models with memory by the other `_law_*` modules;
+`cycle_law_slow` is their readable twin, on which tests rely.
 """
 
 from dataclasses import dataclass
@@ -11,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from cscalc._checks import Floats, check_number
+from cscalc.acceptance import BetaMixture, Independent, Markov, Mixture, Trace, rate_table
 from cscalc.cascade import Cascade, Draft, Review, Segment, max_length
 from cscalc.profile import Profile
 
-PROPOSED, KEPT, CORRECTED, BONUS = range(4)  # what a token in front of a reviewer is
 ONCE, ROUNDS, UNTIL = range(3)
 # columns of a program row, one row a segment, children before parents, the target last
 (IS_REVIEW, MODEL, LENGTH, STOP, VALUE, LEAST, MOST, FIRST_CHILD, N_CHILDREN) = range(9)
@@ -47,7 +48,7 @@ class CycleLaw:
     def variance(self) -> float:
         """Variance of the tokens per cycle."""
         tokens = np.arange(self.pmf.size)
-        return float(max(0.0, self.pmf @ (tokens - self.mean) ** 2))
+        return max(0.0, float(self.pmf @ (tokens - self.mean) ** 2))
 
     @property
     def cost(self) -> float:
@@ -73,7 +74,7 @@ def cycle_law(cascade: Cascade, profile: Profile) -> CycleLaw:
     cascade : Cascade
         Any cascade of the grammar.
     profile : Profile
-        Acceptance rates and costs of its models.
+        Acceptance rates, costs and acceptance model of its models.
 
     Returns
     -------
@@ -94,8 +95,12 @@ def cycle_law(cascade: Cascade, profile: Profile) -> CycleLaw:
     moves its share of A to "emits j + 1". What is left in A at the end emits l + 1. Inner
     rounds are the same program one level down, so their emitted length is the next L.
     Proposals of model j are accepted by reviewer i independently with rate
-    ``alphas[i, j]``. One cycle costs the target's pass over (draft length + 1) positions
-    plus all passes of the drafts.
+    ``alphas[i, j]``, or as the profile's acceptance model says; what "one cycle" then means is
+    told at each model in `cscalc.acceptance`. One cycle costs the target's pass over (draft
+    length + 1) positions plus all passes of the drafts.
+
+    All laws are exact up to rounding; that of a `BetaMixture` is a quadrature whose last two
+    rules agree to 1e-12 (one pair of models: exact for cycles that review up to 31 tokens).
 
     Examples
     --------
@@ -106,10 +111,38 @@ def cycle_law(cascade: Cascade, profile: Profile) -> CycleLaw:
     from cscalc.theory import _law_kernel  # numba loads here, not with `import cscalc`
 
     profile.check(cascade)
+    if isinstance(profile.acceptance, _WITH_MEMORY):
+        return _law_with_memory(cascade, profile)
     program, children, most = _program(cascade)
     rates, costs, curves = _tables(profile, _reach(profile, cascade, most))
     pmf, passes, cost = _law_kernel.cycle(program, children, most, rates, costs, curves)
     return CycleLaw(pmf, passes, cost)
+
+
+_WITH_MEMORY = (Mixture, BetaMixture, Markov, Trace)
+
+
+def _law_with_memory(cascade: Cascade, profile: Profile) -> CycleLaw:
+    model = profile.acceptance
+    if isinstance(model, Markov):
+        from cscalc.theory._law_markov import markov_law
+
+        return CycleLaw(*markov_law(cascade, profile, model))
+    program = _program(cascade)
+    tables = _tables(profile, _reach(profile, cascade, program[2]))
+    if isinstance(model, Trace):
+        from cscalc.theory._law_trace import trace_law
+
+        return CycleLaw(*trace_law(cascade, profile, model, program, tables)[:3])
+    from cscalc.theory import _law_kernel
+    from cscalc.theory._law_mixture import average
+
+    def law_of(alphas: Floats) -> Floats:
+        rates = np.ascontiguousarray(np.broadcast_to(alphas[..., None], (4, *alphas.shape, 1)))
+        return np.concatenate(_law_kernel.cycle(*program, rates, *tables[1:]))
+
+    joined, n = average(law_of, cascade, profile), profile.n_drafts + 1
+    return CycleLaw(joined[: -2 * n], joined[-2 * n : -n], joined[-n:])
 
 
 def token_law(cascade: Cascade, profile: Profile) -> Floats:
@@ -208,13 +241,13 @@ def _program(cascade: Cascade) -> tuple[Any, Any, int]:
 
     def add(segment: Segment) -> int:
         length, first, count, most = 0, 0, 0, 0
-        if isinstance(segment, Review):
+        if isinstance(segment, Draft):
+            length = most = segment.length
+        else:
             inner = [add(child) for child in segment.drafts]
             first, count = len(children), len(inner)
             children.extend(inner)
             most = max_length(segment.drafts) + 1
-        else:
-            length = most = segment.length
         least = 1 if isinstance(segment, Review) else length
         stop, value = ONCE, 1
         if segment.until is not None:
@@ -233,13 +266,19 @@ def _program(cascade: Cascade) -> tuple[Any, Any, int]:
 
 
 def _tables(profile: Profile, reach: dict[int, int]) -> tuple[Floats, Floats, Floats]:
-    """Rates (4, n+1, n+1, 1), costs per call type (2, n+1), curves (n+1, most+1)."""
+    """Rates (4, n+1, n+1, positions), costs per call type (2, n+1), curves (n+1, most+1).
+
+    Acceptance models with memory bring their own rates; the profile's stand in for them.
+    """
     width = max(reach.values()) + 1
     cache = profile._curves
     key = ("tables", tuple(sorted(reach.items())))
     if key not in cache:
         if ("rates",) not in cache:
-            rates = np.repeat(profile.alphas[None, :, :, None], 4, axis=0)
+            table = profile.acceptance
+            if isinstance(table, _WITH_MEMORY):
+                table = Independent()
+            rates = rate_table(profile.alphas, table)
             costs = np.concatenate([[1.0], profile.costs])
             one_shot = np.zeros(costs.size)
             one_shot[list(profile.one_shot)] = 1.0
@@ -255,66 +294,15 @@ def _tables(profile: Profile, reach: dict[int, int]) -> tuple[Floats, Floats, Fl
 def cycle_law_slow(cascade: Cascade, profile: Profile) -> CycleLaw:
     """The same law with dictionaries and recursion, for reading and for tests.
 
+    For `Markov` it sums over all paths of the difficulty: short drafts only.
+
     Examples
     --------
     >>> law = cycle_law_slow(Cascade((Draft(1, 2),)), Profile([0.5], [0.1]))
     >>> law.pmf.tolist()
     [0.0, 0.5, 0.25, 0.25]
     """
+    from cscalc.theory import _law_slow
+
     profile.check(cascade)
-
-    def call(segment: Segment) -> tuple[dict[int, float], Floats, Floats]:
-        """Law of the tokens one call adds; its passes and costs by model."""
-        if isinstance(segment, Review):
-            return round_of(segment.model, segment.drafts)
-        passes = np.zeros(profile.n_drafts + 1)
-        passes[segment.model] = 1 if segment.model in profile.one_shot else segment.length
-        return {segment.length: 1.0}, passes, passes * profile.cost(segment.model)
-
-    def round_of(
-        reviewer: int, drafts: tuple[Segment, ...]
-    ) -> tuple[dict[int, float], Floats, Floats]:
-        reached, alive = {0: 1.0}, {0: 1.0}  # W and A of the Notes of `cycle_law`
-        emitted: dict[int, float] = {}
-        passes, costs = np.zeros(profile.n_drafts + 1), np.zeros(profile.n_drafts + 1)
-
-        def make_call(length: int, law: dict[int, float], alpha: float) -> None:
-            weight, kept = reached.pop(length), alive.pop(length)
-            for added, chance in law.items():
-                end = length + added
-                reached[end] = reached.get(end, 0.0) + weight * chance
-                alive[end] = alive.get(end, 0.0) + kept * chance * alpha**added
-                for accepted in range(added):
-                    i = length + accepted + 1
-                    fails = kept * chance * alpha**accepted * (1 - alpha)
-                    emitted[i] = emitted.get(i, 0.0) + fails
-
-        for segment in drafts:
-            law, call_passes, call_costs = call(segment)
-            alpha = float(profile.alphas[reviewer, segment.model])
-            if segment.until is not None:
-                while short := [length for length in reached if length < segment.until]:
-                    length = min(short)
-                    passes += reached[length] * call_passes
-                    costs += reached[length] * call_costs
-                    make_call(length, law, alpha)
-            else:
-                calls = segment.rounds if isinstance(segment, Review) and segment.rounds else 1
-                for _ in range(calls):
-                    passes += call_passes
-                    costs += call_costs
-                    for length in sorted(reached, reverse=True):  # ends lie above their start
-                        make_call(length, law, alpha)
-        for length, kept in alive.items():
-            emitted[length + 1] = emitted.get(length + 1, 0.0) + kept
-        passes[reviewer] += 1
-        costs[reviewer] += sum(
-            weight * profile.pass_cost(reviewer, length + 1) for length, weight in reached.items()
-        )
-        return emitted, passes, costs
-
-    emitted, passes, costs = round_of(0, cascade.drafts)
-    pmf = np.zeros(cascade.max_length + 2)
-    for tokens, chance in emitted.items():
-        pmf[tokens] = chance
-    return CycleLaw(pmf, passes, costs)
+    return CycleLaw(*_law_slow.law(cascade, profile))

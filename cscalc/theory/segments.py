@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cscalc._checks import Floats
+from cscalc.acceptance import Independent
 from cscalc.cascade import Cascade, Draft, Review, Segment, max_length, walk
 from cscalc.profile import Profile
 
@@ -241,6 +242,11 @@ def mean_and_cost(
     tokens, cost : ndarray, shape (...)
         Their ratio is the EWIF.
 
+    Raises
+    ------
+    ValueError
+        If the profile does not fit the cascade, or its acceptance is not independent.
+
     Examples
     --------
     >>> profile = Profile([0.8], [0.1])
@@ -249,10 +255,11 @@ def mean_and_cost(
     (3.68928, 1.5)
     """
     profile.check(cascade)
+    check_independent(profile)
     rates = np.moveaxis(profile.alphas if alphas is None else alphas, (-2, -1), (0, 1))
     prices = np.moveaxis(profile.costs if costs is None else costs, -1, 0)
     rates, prices = np.ascontiguousarray(rates), np.ascontiguousarray(prices)
-    curves = {model: _curve(cascade, profile, model) for model in profile.verify}
+    curves = {model: verify_curve(cascade, profile, model) for model in profile.verify}
 
     def verification(model: int) -> Verification:
         curve = curves.get(model)
@@ -271,13 +278,22 @@ def mean_and_cost(
     return tokens, cost
 
 
-def _curve(cascade: Cascade, profile: Profile, model: int) -> Floats:
-    """V(m) of `model` as far as `cascade` asks for it."""
+def verify_curve(cascade: Cascade, profile: Profile, model: int) -> Floats:
+    """V(m) of `model`, index m, as far as `cascade` asks for it; V(0) = 0."""
     reach = cascade.max_length + 1 if model == 0 else 1
     for segment in walk(cascade.drafts):
         if isinstance(segment, Review) and segment.model == model:
             reach = max(reach, max_length(segment.drafts) + 1)
     return profile.verify_costs(model, reach)
+
+
+def check_independent(profile: Profile) -> None:
+    """Raise ValueError if the profile's acceptance model is not `Independent`."""
+    if not isinstance(profile.acceptance, Independent):
+        raise ValueError(
+            f"this formula holds for independent acceptance, got a profile with "
+            f"{profile.acceptance.kind!r}: use cycle_law, or a profile with Independent()"
+        )
 
 
 def _has_until(drafts: Sequence[Node]) -> bool:

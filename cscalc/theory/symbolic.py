@@ -88,7 +88,7 @@ def symbolic_pgf(cascade: Cascade, *, symbolic_lengths: bool = False) -> Expr:
     --------
     >>> from cscalc import Draft
     >>> symbolic_pgf(Cascade((Draft(1, 1),)))
-    1 - (1 - x)*(alpha_01*x + 1)
+    -(1 - x)*(alpha_01*x + 1) + 1
     """
     calculus = calculus_of(symbolic_lengths)
     return 1 - (1 - X) * calculus.tokens(shape_of(cascade, symbolic_lengths), x=X)
@@ -353,4 +353,5 @@ def lambdified(
     2.45952
     """
     expression = symbolic(cascade, quantity, one_shot=one_shot, verify=verify)
-    return Formula.of(expression, cascade, tuple(sorted(one_shot)))
+    form = None if quantity == "tokens" else verify
+    return Formula.of(expression, cascade, tuple(sorted(one_shot)), form)
