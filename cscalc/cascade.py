@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import KW_ONLY, dataclass
 from typing import Any, Literal
 
-from cscalc._checks import check_choice, check_int
+from cscalc._checks import check_int
 
 Kind = Literal["plain", "speculative", "horizontal", "vertical", "nested"]
 SCHEMA = "cscalc/cascade"
@@ -233,10 +233,9 @@ class Cascade:
         >>> print(Cascade.from_k_matrix([[13, 10], [0, 10]]))
         [1 reviews 2:10 until 10] until 13 + 2:10 until 23
         """
-        check_choice("form", form, ("incremental", "cumulative"))
-        check_int("bottom_length", bottom_length, least=1)
-        rows = _k_rows(k_matrix)
-        return cls(_k_segments(rows, 0, form, bottom_length))
+        from cscalc.k_matrix import segments_of  # it builds what is defined here
+
+        return cls(segments_of(k_matrix, form, bottom_length))
 
     def to_k_matrix(self) -> list[list[int]] | None:
         """Return the incremental K matrix (full rows) of a cascade of Algorithm 1, or None.
@@ -246,15 +245,9 @@ class Cascade:
         above the bottom repeats, or bottom drafts of different lengths. The length of a bottom
         draft is not in the matrix; it is `bottom_length` of `from_k_matrix`.
         """
-        last = max(self.models, default=0)
-        rows: dict[int, list[int]] = {}
-        if not last or not _k_row(self.drafts, 0, last, rows):
-            return None
-        bottom = {s.length for s in walk(self.drafts) if isinstance(s, Draft) and s.model == last}
-        if len(bottom) > 1:
-            return None
-        empty = [0] * last
-        return [rows.get(reviewer, empty) for reviewer in range(last)]
+        from cscalc.k_matrix import matrix_of
+
+        return matrix_of(self.drafts, max(self.models, default=0))
 
 
 def walk(drafts: tuple[Segment, ...]) -> Iterator[Segment]:
@@ -355,66 +348,3 @@ def _segment_from_json(data: object) -> Segment:
         'a segment is {"draft", "length"} or {"review", "drafts", "rounds" or "until"}, '
         f"got {str(data)[:80]}"
     )
-
-
-def _k_rows(k_matrix: Sequence[Sequence[int]]) -> list[list[int]]:
-    rows = [[int(check_int("k_matrix entry", k, least=0)) for k in row] for row in k_matrix]
-    n = len(rows)
-    if not rows:
-        raise ValueError("k_matrix must have at least one row, got []")
-    if all(len(row) == n for row in rows):
-        for r, row in enumerate(rows):
-            if any(row[:r]):
-                raise ValueError(f"k_matrix must be upper-triangular, got row {r} = {row}")
-        rows = [row[r:] for r, row in enumerate(rows)]
-    for r, row in enumerate(rows):
-        if len(row) != n - r:
-            raise ValueError(
-                f"k_matrix row {r} must have {n} entries (square) or {n - r} (upper triangle), "
-                f"got {len(row)}"
-            )
-    return rows
-
-
-def _k_segments(
-    rows: list[list[int]], reviewer: int, form: str, bottom_length: int
-) -> tuple[Segment, ...]:
-    segments: list[Segment] = []
-    last, threshold = len(rows), 0
-    for model, k in enumerate(rows[reviewer], start=reviewer + 1):
-        reached = threshold + k if form == "incremental" else k
-        if form == "cumulative" and k < threshold and k != 0:
-            raise ValueError(
-                f"cumulative thresholds must not decrease, got row {reviewer} = {rows[reviewer]}: "
-                f'is it form="incremental"?'
-            )
-        if reached <= threshold:
-            continue
-        threshold = reached
-        inner = _k_segments(rows, model, form, bottom_length) if model < last else ()
-        if inner:
-            segments.append(Review(model, inner, until=threshold))
-        else:
-            length = bottom_length if model == last else 1
-            segments.append(Draft(model, length, until=threshold))
-    return tuple(segments)
-
-
-def _k_row(
-    drafts: tuple[Segment, ...], reviewer: int, last: int, rows: dict[int, list[int]]
-) -> bool:
-    row, threshold, seen = [0] * last, 0, reviewer
-    for segment in drafts:
-        reached = segment.until
-        if reached is None and isinstance(segment, Draft):  # one call is `until` its own length
-            reached = threshold + segment.length if len(drafts) == 1 or threshold == 0 else None
-        if reached is None or segment.model <= seen or reached <= threshold:
-            return False
-        repeats = isinstance(segment, Draft) and segment.until is not None and segment.length > 1
-        if repeats and segment.model < last:  # above the bottom, Algorithm 1 adds single tokens
-            return False
-        row[segment.model - 1] = reached - threshold
-        threshold, seen = reached, segment.model
-        if isinstance(segment, Review) and not _k_row(segment.drafts, segment.model, last, rows):
-            return False
-    return rows.setdefault(reviewer, row) == row

@@ -1,13 +1,14 @@
 """The best cascade of a profile: `optimal_config`."""
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from cscalc._checks import check_int, check_number
-from cscalc._search import ABSENT, ALONE, ROUNDS, Space, by_model, most_tokens
+from cscalc._search import ABSENT, ALONE, ROUNDS, Found, Space, by_model, most_tokens
 from cscalc.cascade import Cascade, Draft, Review, Segment
 from cscalc.plan import Alternative, Plan, make_plan
 from cscalc.profile import Profile, Verify
@@ -85,9 +86,10 @@ def optimal_config(
     of the grammar is better than the best found by more than 5 x `tolerance`, relative, where a
     one-shot draft that is reviewed free of charge is taken no longer than the length that is
     fully accepted with chance 5 x `tolerance`. With ``tolerance=0`` neither reserve is made.
-    For four drafts or more there is no proof, only the climb; `adaptive_bound` tells how far
-    from the best it can be. The tests compare both with complete enumeration of the grammar on
-    small limits.
+    For four drafts or more only the best cascade of each three drafts is searched in this way,
+    and the climb goes on from there: no proof for all together; `adaptive_bound` tells how far
+    from the best it can be. The tests compare the result for up to three drafts with complete
+    enumeration of the grammar on small limits.
 
     Examples
     --------
@@ -110,12 +112,8 @@ def optimal_config(
     found = space.search(profile.n_drafts)
     limits["most_tokens"] = most_tokens(max_length)
     limits["proved"] = False
-    if proof_steps and 0 < profile.n_drafts <= 3:
-        proof = _Proof.of(profile, max_length, 5.0 * tolerance)
-        best = max((1.0, Cascade(())), *((one.ewif, one.cascade) for one in found), key=_first)
-        better, limits["proved"] = proof.improve(best, max_depth, proof_steps)
-        if better != best[1]:
-            found.append(space.found(better))
+    if proof_steps and profile.n_drafts:
+        limits["proved"] = _prove(space, profile, found, limits, proof_steps)
     trimmed = [space.trimmed(one, tolerance) for one in found]
     alternatives = [Alternative.of(one.cascade, profile) for one in trimmed]
     alternatives.append(Alternative.of(Cascade(()), profile))
@@ -140,6 +138,28 @@ def _as_profile(
     return Profile(alphas, costs, one_shot=one_shot, verify=verify)
 
 
+def _prove(
+    space: Space, profile: Profile, found: list[Found], limits: dict[str, Any], steps: int
+) -> bool:
+    """Branch and bound over each three drafts (or all); add what is better to `found`."""
+    drafts = range(1, profile.n_drafts + 1)
+    subsets = list(combinations(drafts, min(3, profile.n_drafts)))
+    proved = False
+    for models in subsets:
+        proof = _Proof.of(profile, models, limits["max_length"], 5.0 * limits["tolerance"])
+        known = [
+            (one.ewif, one.cascade) for one in found if set(one.cascade.models) <= set(models)
+        ]
+        best = max((1.0, Cascade(())), *known, key=_first)
+        better, proved = proof.improve(best, limits["max_depth"], max(1, steps // len(subsets)))
+        if better != best[1]:
+            found.append(space.found(better))
+    if len(subsets) > 1:
+        allow = space.only(tuple(drafts))
+        found += space.climb(allow, space.starts(found, tuple(drafts)), 20_000)
+    return proved and len(subsets) == 1
+
+
 def _first(pair: tuple[float, Cascade]) -> float:
     return pair[0]
 
@@ -156,7 +176,7 @@ def _best_of_each(alternatives: list[Alternative]) -> list[Alternative]:
 
 @dataclass(frozen=True, slots=True)
 class _Proof:
-    """A profile of up to three drafts as `cscalc._search_proof` takes it."""
+    """Up to three drafts of a profile as `cscalc._search_proof` takes them."""
 
     place: dict[int, int]  # model there (1, 2, 3) -> model of the profile
     tables: Any
@@ -165,10 +185,14 @@ class _Proof:
     slack: float
 
     @classmethod
-    def of(cls, profile: Profile, max_length: int, slack: float) -> "_Proof":
-        there = {1: (0, 1), 2: (0, 1, 3), 3: (0, 1, 2, 3)}[profile.n_drafts]
-        rows = np.array(there)
-        alphas, costs, curves, flat, caps, one_shot = by_model(profile, most_tokens(max_length))
+    def of(
+        cls, profile: Profile, models: tuple[int, ...], max_length: int, slack: float
+    ) -> "_Proof":
+        there = {1: (0, 1), 2: (0, 1, 3), 3: (0, 1, 2, 3)}[len(models)]
+        rows, mine = np.array(there), np.array([0, *models])
+        all_rates, *by_row = by_model(profile, most_tokens(max_length))
+        alphas = all_rates[np.ix_(mine, mine)]
+        costs, curves, flat, caps, one_shot = (values[mine] for values in by_row)
         all_alphas, all_costs = np.zeros((4, 4)), np.zeros(4)
         all_one_shot, usable = np.zeros(4, dtype=np.bool_), np.zeros(4, dtype=np.bool_)
         all_curves, all_caps = np.ones((4, curves.shape[1])), np.zeros(4, dtype=np.int64)
@@ -186,7 +210,7 @@ class _Proof:
         tables = (
             all_alphas, all_costs, all_one_shot, all_curves, all_caps, usable, longest, all_flat
         )  # fmt: skip
-        place = {model: i for i, model in enumerate(there)}
+        place = dict(zip(there, (0, *models), strict=True))
         return cls(place, tables, max_length, profile, slack)
 
     def improve(

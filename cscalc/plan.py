@@ -73,7 +73,7 @@ class Plan:
     alternatives : Ranking
         The best cascade of each kind and set of models, best first.
     limits : dict
-        Within which limits `cascade` is the best.
+        Within which limits `cascade` is the best, and whether that is "proved".
     """
 
     profile: Profile
@@ -138,8 +138,8 @@ class Plan:
             )
         for model in range(1, self.profile.n_drafts + 1):
             if model not in self.cascade.models:
-                rival = next((a for a in self.alternatives if model in a.cascade.models), None)
-                best = "" if rival is None else f": its best use, {rival.cascade}, gives {rival.ewif:.4g}"
+                use = next((a for a in self.alternatives if model in a.cascade.models), None)
+                best = f": its best use, {use.cascade}, gives {use.ewif:.4g}" if use else ""
                 lines.append(f"{names[model]} does not pay{best}.")
         return "\n".join(lines)
 

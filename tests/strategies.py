@@ -59,7 +59,7 @@ def profiles(draw, cascade=None):
     size = LAST + 1
     alphas = draw(st.lists(rates, min_size=size * size, max_size=size * size))
     costs = draw(st.lists(st.floats(0.0, 2.0), min_size=LAST, max_size=LAST))
-    reviewers = {0} if cascade is None else {0, *cascade.reviewers}
+    reviewers = set(range(LAST)) if cascade is None else {0, *cascade.reviewers}
     idle = [] if cascade is None else sorted({*range(size)} - reviewers)
     one_shot = draw(st.sets(st.sampled_from(idle))) if idle else set()
     verify = None

@@ -13,6 +13,7 @@ from cscalc.cascade import Cascade, Draft, Review
 from cscalc.optimize import optimal_config
 from cscalc.plan import Plan
 from cscalc.profile import Profile
+from cscalc.theory.adaptive import adaptive_bound
 from cscalc.theory.law import ewif
 
 ISSUE = (
@@ -120,7 +121,7 @@ def test_a_good_start_is_not_needed_for_the_proof():
     from cscalc.optimize import _Proof
 
     profile = Profile(*ISSUE, one_shot=(3,))
-    proof = _Proof.of(profile, 16, 5e-7)
+    proof = _Proof.of(profile, (1, 2, 3), 16, 5e-7)
     cascade, proved = proof.improve((1.0, Cascade(())), 2, 10_000_000)
     assert proved
     plan = optimal_config(profile, max_length=16)
@@ -217,6 +218,22 @@ def test_five_drafts_three_deep_end_in_bounded_work_and_beat_every_smaller_choic
     assert plan.ewif > 2.727
     assert plan.cascade.depth <= 3
     assert not plan.limits["proved"]
+
+
+def test_four_drafts_beat_the_proved_best_of_every_three_and_keep_below_the_bound():
+    alphas = [0.85, 0.7, 0.55, 0.25]
+    costs = [0.3, 0.1, 0.03, 0.0005]
+    profile = Profile(alphas, costs, one_shot=(4,))
+    plan = optimal_config(profile, max_length=8)
+    for three in itertools.combinations(range(4), 3):
+        one_shot = (3,) if 3 in three else ()
+        part = optimal_config(
+            [alphas[i] for i in three], [costs[i] for i in three], one_shot=one_shot, max_length=8
+        )
+        assert part.limits["proved"]
+        assert plan.ewif >= part.ewif * (1 - 1e-6)
+    bound = adaptive_bound(profile, max_length=plan.cascade.max_length)
+    assert 0.99 < bound.share(plan) <= 1.0
 
 
 def test_a_verification_array_limits_what_is_reviewed():

@@ -21,8 +21,10 @@ from cscalc.profile import Profile
 from cscalc.theory.law import cycle_law
 from tests.strategies import cascades
 from validate import report_words as words
-from validate.report import Estimate, Group, Report
+from validate.gap import Estimate, Group
+from validate.report import Report
 from validate.report_html import diagram, render_html
+from validate.report_pictures import tasks_picture
 from validate.report_text import print_plan, print_profile, print_report
 
 NAMES = ("target", "mid", "tiny", "max-gram")
@@ -204,6 +206,13 @@ def test_names_are_escaped_everywhere():
         assert "[bold]" in shown(printer, thing, 300)  # rich did not read it as markup
 
 
+def test_a_dollar_in_the_name_of_a_task_is_not_read_as_a_formula():
+    report = a_report()
+    report = replace(report, tasks=({**report.tasks[0], "task": "$x$ & y"},))
+    picture = tasks_picture(report)
+    assert ">$x$ &amp; y</text>" in picture
+
+
 def test_without_a_plan_there_are_no_alternatives_on_the_page():
     with_plan, without = render_html(a_report(), a_plan()), render_html(a_report())
     assert "what it beat" in with_plan
@@ -213,6 +222,28 @@ def test_without_a_plan_there_are_no_alternatives_on_the_page():
 
 def test_a_plan_of_another_cascade_is_said_to_be_another():
     assert "ran another cascade" in render_html(a_report(), a_plan(Cascade((Draft(1, 3),))))
+
+
+def test_a_choice_on_own_rates_is_said_to_be_one():
+    own = {"ewif": 1.234, "tokens_per_cycle": 2.0, "cycle_cost": 1.5}
+    limits = {"max_length": 64, "proved": True, "chosen_on": "the own rates of 9 prompts",
+              "own_rates": own}  # fmt: skip
+    plan = replace(a_plan(), limits=limits)
+    for text in (Page(render_html(a_report(), plan)).words, shown(print_plan, plan, 400)):
+        assert "Chosen on the own rates of 9 prompts: over these, its EWIF is 1.234." in text
+        assert "Searched within: max length 64." in text  # the proof was of the other choice
+    pooled = replace(plan, limits={"max_length": 64, "proved": True})
+    assert "Chosen on" not in shown(print_plan, pooled)
+    assert "Searched within: max length 64, proved yes." in shown(print_plan, pooled)
+
+
+def test_drafts_with_a_higher_ewif_than_the_chosen_cascade_are_named():
+    curves = {"single": {"mid": [1.1, 1.6], "tiny": [1.2], "max-gram": [1.5, 1.3]},
+              "chosen": {"length": 3.0, "ewif": 1.4}}  # fmt: skip
+    said = words.rivals_sentence(replace(a_report(), curves=curves))
+    assert "mid and max-gram alone" in said
+    curves["chosen"]["ewif"] = 1.6
+    assert words.rivals_sentence(replace(a_report(), curves=curves)) == ""
 
 
 def test_leftover_factors_lead_from_prediction_to_measurement():

@@ -17,11 +17,11 @@ from cscalc.theory.sensitivity import ewif_gradient
 from tests.strategies import cases, seeds
 
 NESTED = Cascade((Review(1, (Draft(2, 3), Draft(3, 2)), rounds=2), Draft(3, 4)))
-UNTIL = Cascade((Review(1, (Review(2, (Draft(3, 4),), until=3),), until=6), Draft(3, 2)))
+UNTIL = Cascade((Review(1, (Review(2, (Draft(3, 2),), until=3),), until=4), Draft(3, 2)))
 
 
 @given(cases())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_calculus_equals_the_exact_law(case):
     cascade, profile = case
     law = cycle_law(cascade, profile)
@@ -63,7 +63,7 @@ def test_powers_are_a_power_and_a_geometric_sum(base, count):
 
 
 @given(cases())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_gradient_is_the_limit_of_differences(case):
     cascade, profile = case
     gradient, step = ewif_gradient(cascade, profile), 1e-5
@@ -119,17 +119,17 @@ def test_gradient_equals_the_symbolic_one_to_rounding(cascade, verify):
 
 
 def test_gradient_of_single_tokens_is_corollary_4_6():
-    # CS Drafting, arXiv:2312.11462; values 1.824, 1.152, .576 over the cost
+    # CS Drafting, arXiv:2312.11462: products of the other rates, over a cost of 1.25
     cascade = Cascade((Draft(1, 1), Draft(2, 1), Draft(3, 1)))
     profile = Profile([0.9, 0.8, 0.6], [0.1, 0.1, 0.05])
     got = ewif_gradient(cascade, profile)
-    np.testing.assert_allclose(got.alphas[0, 1:] * 1.25, [1.824, 1.152, 0.576], rtol=1e-12)
+    np.testing.assert_allclose(got.alphas[0, 1:], [1.824, 1.152, 0.576], rtol=1e-12)
     closed = horizontal_gradient([0.9, 0.8, 0.6], [0.1, 0.1, 0.05], [1, 1, 1])
     np.testing.assert_allclose(got.alphas[0, 1:], closed, rtol=1e-12)
 
 
 @given(cases())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_cost_slopes_are_minus_ewif_times_the_share_of_passes(case):
     cascade, profile = case
     got, law = ewif_gradient(cascade, profile), cycle_law(cascade, profile)

@@ -69,6 +69,14 @@ def test_the_tally_does_not_depend_on_the_batch(case, n_cycles, batch, seed):
     )
 
 
+@pytest.mark.parametrize("batch", [1, 3, 10, 999, 1000])
+@pytest.mark.parametrize("cascade", [SPEC, NEST], ids=str)
+def test_batches_add_up_to_the_cycles_asked_for(cascade, batch):
+    tally = simulate(cascade, PROFILE, 1000, rng=rng(6), batch=batch)
+    assert tally == simulate(cascade, PROFILE, 1000, rng=rng(6))
+    assert tally.cycles == 1000
+
+
 @pytest.mark.parametrize("bits", [np.random.MT19937, np.random.Philox, np.random.SFC64])
 @pytest.mark.parametrize("cascade", [SPEC, NEST])
 def test_any_bit_generator_will_do(bits, cascade):
@@ -260,6 +268,17 @@ def test_a_cascade_compared_with_itself_differs_by_nothing():
     assert found.difference == 0.0
     assert found.interval().half_width < 1e-7
     assert found.variance_reduction > 1e6
+
+
+def test_verification_costs_of_a_comparison_are_those_of_each_side():
+    curve = 1.0 + 0.1 * np.arange(40)
+    profile = Profile(PROFILE.alphas, PROFILE.costs, verify=dict.fromkeys((0, 1, 2), curve))
+    other = Cascade((Review(2, (Draft(3, 12),), rounds=1),))
+    inner = Cascade((Review(1, (Review(2, (Draft(3, 2),), rounds=1),), rounds=1),))
+    for pair in ((other, inner), (inner, other), (NEST, inner)):
+        found = compare(*pair, profile, 300, rng=rng(7))
+        slow = compare_slow(*pair, profile, 300, rng=rng(7))
+        assert (found.a, found.b) == (slow.a, slow.b)
 
 
 def test_each_side_of_a_comparison_is_a_plain_simulation():

@@ -188,6 +188,11 @@ def test_small_bins_are_merged_with_their_neighbours():
     assert chi_square([3, 1], [0.5, 0.5]).p_value == 1.0  # nothing left to test
 
 
+def test_bins_are_merged_by_what_they_expect_not_by_what_was_seen():
+    assert chi_square([1, 99], [0.06, 0.94]).dof == 1
+    assert chi_square([9, 91], [0.04, 0.96]).dof == 0
+
+
 def test_p_values_are_uniform_if_the_law_is_right():
     law = 0.7 ** np.arange(1, 12)
     law /= law.sum()

@@ -9,69 +9,21 @@ from typing import Any
 import numpy as np
 
 from cscalc._files import read_json, write_json
-from cscalc.cascade import Cascade, Draft
-from cscalc.own_rates import combined, own_profiles
+from cscalc.cascade import Cascade
+from cscalc.own_rates import own_profiles
 from cscalc.profile import Profile
-from cscalc.simulate import simulate
-from cscalc.theory.law import cycle_law
+from validate.gap import (
+    QUANTITIES,
+    Estimate,
+    Group,
+    by_task,
+    cycle_times,
+    length_curves,
+    make_group,
+    named_terms,
+)
 
 SCHEMA = "validate/report"
-RESAMPLES = 2000
-SIMULATED_CYCLES = 200_000
-QUANTITIES = {
-    "tokens_per_cycle": "tokens per cycle",
-    "cycle_cost": "cost of a cycle, in plain tokens' time",
-    "speedup": "speed-up over plain decoding",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """A number with its interval; low = high = value where nothing is random."""
-
-    value: float
-    low: float
-    high: float
-
-    @classmethod
-    def exact(cls, value: float) -> "Estimate":
-        return cls(value, value, value)
-
-    def to_list(self) -> list[float]:
-        """[value, low, high]."""
-        return [self.value, self.low, self.high]
-
-    def __str__(self) -> str:
-        if self.low == self.high:
-            return f"{self.value:.3f}"
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """One set of prompts: what was predicted, simulated and measured there.
-
-    Attributes
-    ----------
-    name : str
-        "same" (the prompts alpha was measured on) or "held-out".
-    n_prompts : int
-    pooled, own, simulated, measured : dict of quantity -> Estimate
-        Predicted with one rate for all prompts; predicted with each prompt's own rates (on
-        held-out prompts: with the spread of the measured prompts' rates, and the interval
-        that this spread implies); simulated with the pooled rates; measured.
-    """
-
-    name: str
-    n_prompts: int
-    pooled: dict[str, Estimate]
-    own: dict[str, Estimate]
-    simulated: dict[str, Estimate]
-    measured: dict[str, Estimate]
-
-    def gap(self, quantity: str) -> float:
-        """Measured over predicted (own rates), minus 1."""
-        return self.measured[quantity].value / self.own[quantity].value - 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +82,11 @@ class Report:
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], source: str = "report") -> "Report":
         """Read what `to_dict` wrote."""
-        if not isinstance(data, Mapping) or data.get("schema") != SCHEMA or data.get("version") != 1:
+        if (
+            not isinstance(data, Mapping)
+            or data.get("schema") != SCHEMA
+            or data.get("version") != 1
+        ):
             raise ValueError(f'{source}: not a report ("schema" must be "{SCHEMA}", version 1)')
 
         def numbers(part: Mapping[str, Sequence[float]]) -> dict[str, Estimate]:
@@ -204,17 +160,17 @@ def report(
     groups = []
     for name, part in (("same", same), ("held-out", other)):
         if part:
-            groups.append(_group(name, cascade, profile, own, part, rng))
+            groups.append(make_group(name, cascade, profile, own, part, rng))
     chosen = same or other
-    cycle = _cycle(cascade, profile, chosen)
+    cycle = cycle_times(cascade, profile, chosen)
     return Report(
         cascade=cascade,
         names=profile.names,
         groups=tuple(groups),
-        tasks=tuple(_tasks(cascade, profile, own, records)),
+        tasks=tuple(by_task(cascade, profile, own, records)),
         cycle=cycle,
-        residuals=tuple(_residuals(groups[0], cycle)),
-        curves=_curves(cascade, profile),
+        residuals=tuple(named_terms(groups[0], cycle)),
+        curves=length_curves(cascade, profile),
         run={
             "measured": profile.measurement.get("provenance", {}),
             "experiment": _settings(profile.measurement.get("experiment", {})),
@@ -226,203 +182,3 @@ def report(
 
 def _settings(experiment: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in experiment.items() if key != "prompts"}
-
-
-def _sums(records: Sequence[Mapping[str, Any]]) -> np.ndarray:
-    """Per prompt: cascade tokens, cycles, seconds; plain tokens, seconds. Shape (prompts, 5)."""
-    return np.array(
-        [
-            (sum(r["cascade"]["emitted"]), len(r["cascade"]["emitted"]),
-             r["cascade"]["decode_seconds"], sum(r["plain"]["emitted"]),
-             r["plain"]["decode_seconds"])
-            for r in records
-        ],
-        dtype=np.float64,
-    )  # fmt: skip
-
-
-def _measured(sums: np.ndarray) -> dict[str, np.ndarray]:
-    """Measured quantities of summed columns, shape (..., 5)."""
-    tokens, cycles, seconds, plain_tokens, plain_seconds = np.moveaxis(sums, -1, 0)
-    unit = plain_seconds / plain_tokens  # seconds of a plain token
-    return {
-        "tokens_per_cycle": tokens / cycles,
-        "cycle_cost": seconds / cycles / unit,
-        "speedup": tokens / seconds * unit,
-    }
-
-
-def _group(
-    name: str,
-    cascade: Cascade,
-    profile: Profile,
-    own: Mapping[int, Profile],
-    records: Sequence[Mapping[str, Any]],
-    rng: np.random.Generator,
-) -> Group:
-    sums = _sums(records)  # (prompts, 5)
-    picks = rng.integers(len(records), size=(RESAMPLES, len(records)))
-    point = _measured(sums.sum(axis=0))
-    spread = _measured(sums[picks].sum(axis=1))
-    law = cycle_law(cascade, profile)
-    pooled = {"tokens_per_cycle": law.mean, "cycle_cost": law.cost, "speedup": law.ewif}
-    tally = simulate(cascade, profile, SIMULATED_CYCLES, rng=rng)
-    low, high = tally.tokens_interval(0.95)
-    half = 1.96 * tally.cost_sigma
-    cost = tally.cost_per_cycle
-    simulated = {
-        "tokens_per_cycle": Estimate(tally.tokens_per_cycle, low, high),
-        "cycle_cost": Estimate(cost, cost - half, cost + half),
-        "speedup": Estimate(tally.ewif, *tally.interval(0.95)),
-    }
-    if name == "same":
-        laws = [cycle_law(cascade, own[r["question_id"]]) for r in records]
-        own_part = {
-            k: Estimate.exact(v)
-            for k, v in _combined(sums[:, 0], [x.mean for x in laws], [x.cost for x in laws]).items()
-        }
-    else:
-        own_part = _held_out_prediction(cascade, own, sums[:, 0], rng)
-    return Group(
-        name,
-        len(records),
-        {k: Estimate.exact(v) for k, v in pooled.items()},
-        own_part,
-        simulated,
-        {k: Estimate(float(point[k]), *_interval(spread[k])) for k in QUANTITIES},
-    )
-
-
-def _combined(tokens: Any, means: Any, costs: Any) -> dict[str, float]:
-    """Quantities of a set of prompts from each prompt's own law, weighted by tokens written."""
-    return dict(zip(QUANTITIES, combined(tokens, means, costs), strict=True))
-
-
-def _held_out_prediction(
-    cascade: Cascade, own: Mapping[int, Profile], tokens: np.ndarray, rng: np.random.Generator
-) -> dict[str, Estimate]:
-    """What the measured prompts' spread predicts for other prompts that write `tokens` each."""
-    laws = [cycle_law(cascade, profile) for profile in own.values()]
-    means, costs = np.array([x.mean for x in laws]), np.array([x.cost for x in laws])
-    variances = np.array([x.variance for x in laws])
-    equal = np.full(len(laws), float(tokens.mean()))
-    centre = _combined(equal, means, costs)
-    draws: dict[str, list[float]] = {name: [] for name in QUANTITIES}
-    for _ in range(RESAMPLES):
-        future = rng.integers(len(laws), size=tokens.size)
-        again = rng.integers(len(laws), size=len(laws))
-        cycles = tokens / means[future]
-        noise = rng.standard_normal(tokens.size) * np.sqrt(variances[future] / cycles)
-        ahead = _combined(tokens, np.maximum(1.0, means[future] + noise), costs[future])
-        refit = _combined(equal, means[again], costs[again])
-        for name in QUANTITIES:
-            draws[name].append(ahead[name] * centre[name] / refit[name])
-    return {name: Estimate(centre[name], *_interval(np.array(draws[name]))) for name in QUANTITIES}
-
-
-def _interval(values: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(values, [0.025, 0.975])
-    return float(low), float(high)
-
-
-def _tasks(
-    cascade: Cascade,
-    profile: Profile,
-    own: Mapping[int, Profile],
-    records: Sequence[Mapping[str, Any]],
-) -> list[dict[str, Any]]:
-    """By task: the target's rates of each draft, and tokens per cycle, predicted and measured."""
-    pooled = cycle_law(cascade, profile).mean
-    rows = []
-    for task in sorted({r["category"] for r in records}):
-        part = [r for r in records if r["category"] == task]
-        mine = [r for r in part if r["question_id"] in own]
-        laws = [cycle_law(cascade, own[r["question_id"]]) for r in mine]
-        sums = _sums(part)
-        predicted = (
-            _combined(_sums(mine)[:, 0], [x.mean for x in laws], [x.cost for x in laws])
-            if mine
-            else None
-        )
-        measured = _measured(sums.sum(axis=0))
-        alphas = [own[r["question_id"]].alphas[0, 1:] for r in mine]
-        rows.append(
-            {
-                "task": task,
-                "prompts": len(part),
-                "alphas": np.mean(alphas, axis=0).tolist() if alphas else None,
-                "pooled_tokens_per_cycle": pooled,
-                "own_tokens_per_cycle": predicted["tokens_per_cycle"] if predicted else None,
-                "same_tokens_per_cycle": (
-                    float(_measured(_sums(mine).sum(axis=0))["tokens_per_cycle"]) if mine else None
-                ),
-                "tokens_per_cycle": float(measured["tokens_per_cycle"]),
-                "speedup": float(measured["speedup"]),
-            }
-        )
-    return rows
-
-
-def _cycle(
-    cascade: Cascade, profile: Profile, records: Sequence[Mapping[str, Any]]
-) -> dict[str, dict[str, float]]:
-    """Where the time of a cycle goes, in plain tokens' time: predicted and measured by model."""
-    law = cycle_law(cascade, profile)
-    sums = _sums(records).sum(axis=0)
-    unit = sums[4] / sums[3]
-    cycles = sums[1]
-    spent = {
-        model: sum(r["cascade"]["seconds"].get(str(model), 0.0) for r in records) / cycles / unit
-        for model in (0, *cascade.models)
-    }
-    predicted = {profile.names[m]: float(law.costs[m]) for m in (0, *cascade.models)}
-    measured = {profile.names[m]: float(spent[m]) for m in (0, *cascade.models)}
-    other = float(sums[2] / cycles / unit - sum(spent.values()))
-    return {
-        "predicted": {**predicted, "outside the passes": 0.0},
-        "measured": {**measured, "outside the passes": other},
-    }
-
-
-def _residuals(group: Group, cycle: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Factors of measured / predicted speed-up (pooled rates), each with its name; they multiply."""
-    pooled, own, measured = group.pooled, group.own, group.measured
-    terms = [
-        {
-            "term": "acceptance differs between prompts",
-            "factor": own["tokens_per_cycle"].value / pooled["tokens_per_cycle"].value,
-        },
-        {
-            "term": "acceptance depends on position and on inner reviews; chance",
-            "factor": measured["tokens_per_cycle"].value / own["tokens_per_cycle"].value,
-        },
-    ]
-    so_far = sum(cycle["predicted"].values())
-    for name, cost in cycle["predicted"].items():
-        actual = cycle["measured"][name]
-        terms.append({"term": f"time of {name}", "factor": so_far / (so_far + actual - cost)})
-        so_far += actual - cost
-    return terms
-
-
-def _curves(cascade: Cascade, profile: Profile) -> dict[str, Any]:
-    """EWIF against draft length for each draft alone, and the chosen cascade's point."""
-    limit = profile.max_positions(0)
-    most = 16 if limit is None else min(16, limit - 1)
-    curves = {
-        profile.names[model]: [
-            cycle_law(Cascade((Draft(model, length),)), profile).ewif
-            for length in range(1, most + 1)
-        ]
-        for model in range(1, profile.n_drafts + 1)
-    }
-    law = cycle_law(cascade, profile)
-    return {"single": curves, "chosen": {"length": mean_draft_length(cascade, profile), "ewif": law.ewif}}
-
-
-def mean_draft_length(cascade: Cascade, profile: Profile) -> float:
-    """Mean number of proposals in front of the target, under the profile."""
-    alphas = np.array(profile.alphas)
-    alphas[0, 1:] = 1.0  # the target accepts everything, so a cycle emits the length + 1
-    sure = Profile(alphas, profile.costs, one_shot=profile.one_shot)
-    return cycle_law(cascade, sure).mean - 1.0

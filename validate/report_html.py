@@ -7,7 +7,8 @@ from cscalc.cascade import Cascade, Draft, Segment
 from cscalc.plan import Plan
 from validate import report_pictures as pictures
 from validate import report_words as words
-from validate.report import QUANTITIES, Estimate, Group, Report
+from validate.gap import QUANTITIES, Estimate, Group
+from validate.report import Report
 from validate.report_page import chip, figure, glossary, number, page, paragraph, section, shape
 from validate.report_page import table as table_of
 
@@ -140,7 +141,7 @@ def _side_by_side(report: Report) -> str:
 def _group(group: Group) -> str:
     rows = []
     for quantity, label in QUANTITIES.items():
-        parts = (group.pooled, group.own, group.simulated, group.own)
+        parts = (group.pooled, group.own, group.simulated, group.measured)
         note = words.agreement(group, quantity)
         gap = words.percent(1.0 + group.gap(quantity)) + (f"<small>{note}</small>" if note else "")
         rows.append([esc(label), *(_estimate(part[quantity]) for part in parts), gap])
@@ -239,8 +240,9 @@ def _curves(report: Report) -> str:
         "How long to draft",
         figure(pictures.curves_picture(report), chips)
         + table_of(["draft", "best draft length", "EWIF"], rows),
-        "EWIF is the predicted speed-up. A longer draft can bring more tokens per cycle, but "
-        "each further token is less likely to be accepted and still has to be paid.",
+        "EWIF is the predicted speed-up, here with one rate for all prompts. A longer draft can "
+        "bring more tokens per cycle, but each further token is less likely to be accepted and "
+        f"still has to be paid. {words.rivals_sentence(report)}",
     )
 
 
@@ -260,10 +262,11 @@ def _plan(report: Report, plan: Plan) -> str:
          f"{plan.profile.cost(model):.4g}"]
         for model, name in enumerate(names) if model
     ]  # fmt: skip
-    limits = ", ".join(f"{k.replace('_', ' ')} {v}" for k, v in plan.limits.items())
+    choice, limits = words.choice_sentence(plan), words.limits(plan)
     return section(
         "Why this cascade, and what it beat",
         (paragraph(note, "note") if other else "")
+        + (paragraph(choice) if choice else "")
         + f'<div class="explain">{explained}</div>'
         + table_of(["", "cascade", "kind", "EWIF", "tokens per cycle", "cost of a cycle"], rows,
                  kind="cards ranked")

@@ -10,7 +10,8 @@ from cscalc.plan import Plan
 from cscalc.profile import Profile
 from cscalc.stats import bootstrap_ratio
 from validate import report_words as words
-from validate.report import QUANTITIES, Estimate, Group, Report
+from validate.gap import QUANTITIES, Estimate, Group
+from validate.report import Report
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,6 +51,8 @@ def print_plan(plan: Plan, console: "Console") -> None:
     names = plan.profile.names
     console.print()
     console.print(_tree(plan.cascade, names, f"Chosen: {words.title_of(plan.cascade, names)}"))
+    if choice := words.choice_sentence(plan):
+        console.print(_text(choice))
     console.print(_text(plan.explain()))
     head = ["EWIF", "tokens per cycle", "cost of a cycle", "kind", "cascade"]
     table = _table(head, left=2)
@@ -60,6 +63,8 @@ def print_plan(plan: Plan, console: "Console") -> None:
             _text(words.notation(one.cascade, names)), style=style,
         )  # fmt: skip
     _show(console, "The best of each kind and set of models, predicted with one rate", table)
+    if limits := words.limits(plan):
+        _note(console, f"Searched within: {limits}.")
 
 
 def print_report(report: Report, console: "Console") -> None:

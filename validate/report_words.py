@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from cscalc.cascade import Cascade, Review, Segment, describe
-from validate.report import QUANTITIES, Estimate, Group, Report
+from cscalc.plan import Plan
+from validate.gap import QUANTITIES, Estimate, Group
+from validate.report import Report
 
 OUTSIDE = "outside the passes"
 SMALL = 1e-3  # a factor nearer to 1 than this is not worth a sentence
@@ -247,6 +249,44 @@ def _meaning(term: str, report: Report) -> str:
             f"cycle, which the formula leaves out."
         )
     return f"A cycle spent {measured:.3g} plain tokens' time in it; predicted {predicted:.3g}."
+
+
+def choice_sentence(plan: Plan) -> str:
+    """On which rates a plan was chosen, if not on those of its table; "" otherwise."""
+    own = plan.limits.get("own_rates")
+    if own is None:
+        return ""
+    on = plan.limits.get("chosen_on", "the prompts' own rates")
+    return (
+        f"Chosen on {on}: over these, its EWIF is {own['ewif']:.3f}. What follows is computed "
+        f"with one rate for all prompts, where drafts that copy look better than they are, so "
+        f"the choice need not come first there."
+    )
+
+
+def limits(plan: Plan) -> str:
+    """Within which limits the plan was searched: ``max length 64, proved yes``."""
+    chosen_elsewhere = (
+        {"own_rates", "chosen_on", "proved"} if "own_rates" in plan.limits else set()
+    )
+    shown = {key: value for key, value in plan.limits.items() if key not in chosen_elsewhere}
+    said = {True: "yes", False: "no"}
+    return ", ".join(
+        f"{key.replace('_', ' ')} {said[value] if isinstance(value, bool) else value}"
+        for key, value in shown.items()
+    )
+
+
+def rivals_sentence(report: Report) -> str:
+    """Which drafts alone have a higher EWIF than the chosen cascade, and why; "" if none has."""
+    chosen = report.curves["chosen"]["ewif"] * (1.0 + 1e-6)
+    rivals = [name for name, curve in report.curves["single"].items() if max(curve) > chosen]
+    if not rivals:
+        return ""
+    return (
+        f"So computed, {joined(rivals)} alone would be faster than the cascade that ran. One "
+        f"rate for all flatters a draft that copies: most cycles run where it is not accepted."
+    )
 
 
 def settings(report: Report) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from cscalc.profile import Profile
 
 FINE = 512  # steps a cycle that a lattice common to all costs may have
 COARSE = 64  # steps a cycle otherwise
-NOISE = 1e-17  # of the Fourier transform
+NOISE = 1e-15  # of the Fourier transform, at most
 
 
 def fixed_cost(cascade: Cascade, profile: Profile) -> float | None:

@@ -7,7 +7,7 @@ from numba import njit
 
 from cscalc._checks import Floats
 
-TINY = 1e-25  # chances below are dropped
+TINY = 1e-18  # chances below are dropped: less than 1e-11 in all
 
 
 @njit(cache=True)

@@ -26,7 +26,8 @@ class BreakEven:
         negative cost means that the addition does not pay even if it is free.
     pays : {"below", "above", "always", "never"}
         Where, in the admissible range (costs >= 0, rates in [0, 1]), the cascade with the
-        addition is the faster one: below or above `value`, everywhere, or nowhere.
+        addition is the faster one: below or above `value`, everywhere, or nowhere. Two equally
+        fast cascades count as "always".
     """
 
     value: float | None
@@ -107,8 +108,8 @@ def break_even_alpha(
     Returns
     -------
     BreakEven
-        The smallest rate at which the faster cascade changes, to about 1e-15 (Brent's method;
-        both sides are polynomials). Two crossings closer than 1/128 may be missed.
+        The smallest rate at which the faster cascade changes; there both sides agree to 1e-12
+        (Brent's method; both are polynomials). Two crossings closer than 1/128 may be missed.
 
     Raises
     ------
@@ -155,7 +156,6 @@ def break_even_alpha(
         return BreakEven(edge, "always" if first > 0.0 else "never")
     high = int(turned[0])
     low = int(np.flatnonzero(signs[:high] == first)[-1])
-
     root = brentq(lead, float(_GRID[low]), float(_GRID[high]), xtol=1e-16, rtol=1e-15)
     return BreakEven(float(root), "above" if first < 0.0 else "below")
 
@@ -250,6 +250,8 @@ def _mean_and_cost(
 
 
 def _model(without: Cascade, added: Cascade, profile: Profile, model: int | None) -> int:
+    for cascade in (without, added):
+        profile.check(cascade)
     new = sorted(set(added.models) - set(without.models))
     if model is None:
         if len(new) != 1:
