@@ -81,7 +81,9 @@ def main() -> None:
     parser.add_argument("--plan", type=Path, help="plan.json; default: 1:1 + max-gram:4")
     parser.add_argument("--prompts", type=int, default=16)
     parser.add_argument("--tokens", type=int, default=48)
-    parser.add_argument("--length", type=int, default=4, help="draft length of assisted generation")
+    parser.add_argument(
+        "--length", type=int, default=4, help="draft length of assisted generation"
+    )
     parser.add_argument("--record", type=Path, help="JSON Lines to append to")
     arguments = parser.parse_args()
     console = Console()

@@ -69,8 +69,12 @@ def optimal_for_prompts(profile: Profile, *, max_length: int = 64, max_depth: in
     tokens, cost, ewif = combined(
         np.ones(len(laws)), [x.mean for x in laws], [x.cost for x in laws]
     )
-    limits = {**pooled.limits, "chosen_on": f"the own rates of {len(own)} prompts",
-              "own_rates": {"ewif": ewif, "tokens_per_cycle": tokens, "cycle_cost": cost}}  # fmt: skip
+    limits = {
+        **pooled.limits,
+        "proved": False,
+        "chosen_on": f"the own rates of {len(own)} prompts",
+        "own_rates": {"ewif": ewif, "tokens_per_cycle": tokens, "cycle_cost": cost},
+    }
     return make_plan(profile, best, others, limits)
 
 
@@ -78,9 +82,7 @@ def _neighbours(cascade: Cascade, most: int) -> Iterator[Cascade]:
     """Cascades that differ in one number by one or two, in two by one, or by one segment."""
     ones = list(_changed(cascade.drafts, (-2, -1, 1, 2), most))
     twos = [two for one in ones for two in _changed(one, (-1, 1), most)]
-    fewer = [
-        cascade.drafts[:i] + cascade.drafts[i + 1 :] for i in range(len(cascade.drafts))
-    ]
+    fewer = [cascade.drafts[:i] + cascade.drafts[i + 1 :] for i in range(len(cascade.drafts))]
     for drafts in (*ones, *fewer, *twos):
         try:
             yield Cascade(drafts)
@@ -93,7 +95,7 @@ def _changed(
 ) -> Iterator[tuple[Segment, ...]]:
     for i, segment in enumerate(drafts):
         for changed in _changed_segment(segment, steps, most):
-            yield drafts[:i] + (changed,) + drafts[i + 1 :]
+            yield (*drafts[:i], changed, *drafts[i + 1 :])
 
 
 def _changed_segment(segment: Segment, steps: tuple[int, ...], most: int) -> Iterator[Segment]:

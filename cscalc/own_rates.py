@@ -1,4 +1,4 @@
-"""Prompts with rates of their own: profiles by prompt, and what a cascade does over all of them."""
+"""Prompts with rates of their own: profiles by prompt, and a cascade over all of them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -43,9 +43,9 @@ def pooled_rates(
                 alphas[reviewer, draft] = 0.0
                 continue
             pair = f"{reviewer},{draft}"
-            values = [x for record in records for x in record["overlap"][pair]]
+            values = [x for record in records for x in record["overlap"].get(pair, ())]
             if not values:
-                raise ValueError(f"no context was measured for the pair {pair}: measure more text")
+                raise ValueError(f"no context was measured for the pair {pair}: measure again")
             alphas[reviewer, draft] = min(1.0, max(0.0, float(np.mean(values))))
     return alphas
 
@@ -101,4 +101,8 @@ def combined(
     cycles = written / np.asarray(means, dtype=np.float64)
     spent = cycles * np.asarray(costs, dtype=np.float64)
     total = float(written.sum())
-    return total / float(cycles.sum()), float((spent / cycles.sum()).sum()), total / float(spent.sum())
+    return (
+        total / float(cycles.sum()),
+        float((spent / cycles.sum()).sum()),
+        total / float(spent.sum()),
+    )

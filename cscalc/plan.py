@@ -111,37 +111,60 @@ class Plan:
         if model not in self.cascade.models:
             raise ValueError(f"model {model} is not in the chosen cascade {self.cascade}")
         law = self.law
-        passes = float(law.costs[model]) / self.profile.cost(model) if self.profile.cost(
-            model
-        ) else float(law.passes[model])
+        cost = self.profile.cost(model)
+        passes = float(law.costs[model]) / cost if cost else float(law.passes[model])
         others = law.cost - float(law.costs[model])
         return (law.mean / self.best_without(model).ewif - others) / passes
 
     def explain(self) -> str:
         """Say in words what was chosen, against what, and which term decides."""
         names, law = self.profile.names, self.law
-        shown = describe(self.cascade.drafts, names) or "plain decoding"
-        lines = [
-            f"Best: {shown} ({self.kind}).",
-            f"EWIF {self.ewif:.4g} = {law.mean:.4g} tokens per cycle / {law.cost:.4g} target "
-            f"passes per cycle.",
-        ]
+        own = self.limits.get("own_rates")
+        head = "Best" if own is None else f"Chosen on {self.limits['chosen_on']}"
+        lines = [f"{head}: {self._shown(self.cascade)} ({self.kind})."]
+        if own is not None:
+            lines.append(
+                f"EWIF {own['ewif']:.4g} over these prompts: {own['tokens_per_cycle']:.4g} tokens "
+                f"per cycle / {own['cycle_cost']:.4g} target passes per cycle."
+            )
+        at_one_rate = "" if own is None else " with one rate for all prompts"
+        lines.append(
+            f"EWIF {self.ewif:.4g}{at_one_rate} = {law.mean:.4g} tokens per cycle / "
+            f"{law.cost:.4g} target passes per cycle."
+        )
         spent = [(float(c), names[m]) for m, c in enumerate(law.costs) if c > 0.0]
         parts = ", ".join(f"{name} {100 * c / law.cost:.1f} %" for c, name in sorted(spent)[::-1])
         lines.append(f"Where a cycle's time goes: {parts}.")
-        for model in self.cascade.models:
-            rival = self.best_without(model)
+        if own is None:
+            lines += [self._verdict(model) for model in range(1, self.profile.n_drafts + 1)]
+        elif self.alternatives[0].cascade != self.cascade:
+            top = self.alternatives[0]
             lines.append(
-                f"{names[model]} pays: without it the best is {rival.cascade} at EWIF "
+                f"With one rate for all prompts {self._shown(top.cascade)} would look better "
+                f"(EWIF {top.ewif:.4g}); prompts on which it accepts little have most of the "
+                f"cycles, which one rate hides."
+            )
+        return "\n".join(lines)
+
+    def _verdict(self, model: int) -> str:
+        name = self.profile.names[model]
+        if model in self.cascade.models:
+            rival = self.best_without(model)
+            return (
+                f"{name} pays: without it the best is {self._shown(rival.cascade)} at EWIF "
                 f"{rival.ewif:.4g}; it would still pay up to a cost of "
                 f"{self.cost_break_even(model):.4g} (now {self.profile.cost(model):.4g})."
             )
-        for model in range(1, self.profile.n_drafts + 1):
-            if model not in self.cascade.models:
-                use = next((a for a in self.alternatives if model in a.cascade.models), None)
-                best = f": its best use, {use.cascade}, gives {use.ewif:.4g}" if use else ""
-                lines.append(f"{names[model]} does not pay{best}.")
-        return "\n".join(lines)
+        rival_with = next((a for a in self.alternatives if model in a.cascade.models), None)
+        if rival_with is None:
+            return f"{name} does not pay."
+        return (
+            f"{name} does not pay: its best use, {self._shown(rival_with.cascade)}, gives "
+            f"{rival_with.ewif:.4g}."
+        )
+
+    def _shown(self, cascade: Cascade) -> str:
+        return describe(cascade.drafts, self.profile.names) or "plain decoding"
 
     def __repr__(self) -> str:
         return (
@@ -178,9 +201,13 @@ class Plan:
         if not isinstance(data, Mapping) or data.get("schema") != SCHEMA:
             raise ValueError(f'{source}: not a plan ("schema" must be "{SCHEMA}")')
         if data.get("version") != 1:
-            raise ValueError(f"{source}: plan version {data.get('version')!r} is unknown: update cscalc")
+            raise ValueError(
+                f"{source}: plan version {data.get('version')!r} is unknown: update cscalc"
+            )
         if missing := {"cascade", "profile"} - set(data):
-            raise ValueError(f"{source}: {' and '.join(sorted(missing))} missing: make the plan again")
+            raise ValueError(
+                f"{source}: {' and '.join(sorted(missing))} missing: make the plan again"
+            )
         try:
             profile = Profile.from_dict(data["profile"], source="its profile")
             cascade = Cascade.from_dict(data["cascade"])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from cscalc import _search_kernel
 from cscalc._search import Space
 from cscalc.cascade import Cascade, Draft, Review
-from cscalc.optimize import optimal_config
+from cscalc.optimize import _Proof, optimal_config
 from cscalc.plan import Plan
 from cscalc.profile import Profile
 from cscalc.theory.adaptive import adaptive_bound
@@ -49,6 +49,15 @@ def enumerated_best(profile, most, depth):
     return best
 
 
+def proved_alone(profile, most, depth):
+    """EWIF that branch and bound reaches from plain decoding, without the climb."""
+    models = tuple(range(1, profile.n_drafts + 1))
+    proof = _Proof.of(profile, models, most, 0.0)
+    cascade, proved = proof.improve((1.0, Cascade(())), depth, 10_000_000)
+    assert proved
+    return ewif(cascade, profile)
+
+
 curves = st.sampled_from(
     [
         None,
@@ -77,8 +86,10 @@ def profiles(draw, n_drafts):
 @given(profiles(2), st.integers(2, 3), st.integers(0, 2))
 def test_two_drafts_equal_complete_enumeration(profile, most, depth):
     plan = optimal_config(profile, max_length=most, max_depth=depth, tolerance=0.0)
+    best = enumerated_best(profile, most, depth)
     assert plan.limits["proved"]
-    assert plan.ewif == pytest.approx(enumerated_best(profile, most, depth), rel=1e-9)
+    assert plan.ewif == pytest.approx(best, rel=1e-9)
+    assert proved_alone(profile, most, depth) == pytest.approx(best, rel=1e-9)
 
 
 @settings(max_examples=8, deadline=None)
@@ -86,8 +97,10 @@ def test_two_drafts_equal_complete_enumeration(profile, most, depth):
 @example(Profile(*ISSUE, one_shot=(3,)), 2)
 def test_three_drafts_equal_complete_enumeration(profile, depth):
     plan = optimal_config(profile, max_length=2, max_depth=depth, tolerance=0.0)
+    best = enumerated_best(profile, 2, depth)
     assert plan.limits["proved"]
-    assert plan.ewif == pytest.approx(enumerated_best(profile, 2, depth), rel=1e-9)
+    assert plan.ewif == pytest.approx(best, rel=1e-9)
+    assert proved_alone(profile, 2, depth) == pytest.approx(best, rel=1e-9)
 
 
 @settings(max_examples=100, deadline=None)
@@ -118,8 +131,6 @@ def test_the_issue_example_is_found_and_proved():
 
 def test_a_good_start_is_not_needed_for_the_proof():
     """The proof alone, from plain decoding, finds what the climb finds."""
-    from cscalc.optimize import _Proof
-
     profile = Profile(*ISSUE, one_shot=(3,))
     proof = _Proof.of(profile, (1, 2, 3), 16, 5e-7)
     cascade, proved = proof.improve((1.0, Cascade(())), 2, 10_000_000)

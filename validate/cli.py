@@ -139,7 +139,8 @@ def report(
         raise ValueError(f"{runs} is not a run: make it with  python -m validate run")
     chosen = Plan.load(plan)
     records = [line["record"] for line in lines[1:]]
-    made = make_report(chosen.cascade, Profile.load(profile), records)
+    settings = lines[0].get("experiment", {})
+    made = make_report(chosen.cascade, Profile.load(profile), records, settings=settings)
     _show(made, chosen, output)
 
 
@@ -161,6 +162,7 @@ def demo(
 ) -> None:
     """Measure, choose, predict, simulate, run and report, in one go."""
     from cscalc.choose import optimal_for_prompts
+    from cscalc.records import read_lines
     from validate.measure import measure as run_measure
     from validate.prompts import load_prompts
     from validate.report import report as make_report
@@ -193,7 +195,8 @@ def demo(
             plan.cascade, models, [*measured_on, *held_out], sampling=sampling,
             max_tokens=max_tokens, seed=seed + 1, log=runs, progress=progress,
         )  # fmt: skip
-    made = make_report(plan.cascade, profile, records)
+    settings = next(read_lines(runs))["experiment"]
+    made = make_report(plan.cascade, profile, records, settings=settings)
     made.save(out / "report.json")
     _show(made, plan, out / "report.html")
     files = ", ".join(["profile.json", "plan.json", runs.name, "report.json"])

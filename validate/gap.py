@@ -229,7 +229,7 @@ def cycle_times(
 
 
 def named_terms(group: Group, cycle: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Factors of measured / predicted speed-up (pooled rates), each with its name; they multiply."""
+    """Factors that multiply up to measured over predicted speed-up (pooled rates), named."""
     pooled, own, measured = group.pooled, group.own, group.measured
     terms = [
         {

@@ -183,4 +183,3 @@ def seeded(seed: int, stream: int) -> torch.Generator:
     mixed = torch.tensor([seed, stream], dtype=torch.int64)
     value = int((mixed * torch.tensor([0x9E3779B1, 0x85EBCA77])).sum() & 0x7FFF_FFFF_FFFF)
     return torch.Generator().manual_seed(value)
-

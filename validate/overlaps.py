@@ -69,9 +69,7 @@ def measure_overlaps(
                 overlap[f"{i},{j}"] = at
                 survival[f"{i},{j}"] = _survival(at, _kept_if_emitted(reviewer, draft, reply))
     for j, one_shot in models.one_shot.items():
-        proposals = [
-            one_shot.propose([*prompt, *reply[:t]], SURVIVAL) for t in range(len(reply))
-        ]
+        proposals = [one_shot.propose([*prompt, *reply[:t]], SURVIVAL) for t in range(len(reply))]
         for i, reviewer in laws.items():
             if i < j:
                 overlap[f"{i},{j}"] = _one_shot_overlap(proposals, reviewer, reply)

@@ -122,7 +122,12 @@ class Report:
 
 
 def report(
-    cascade: Cascade, profile: Profile, records: Sequence[Mapping[str, Any]], *, seed: int = 0
+    cascade: Cascade,
+    profile: Profile,
+    records: Sequence[Mapping[str, Any]],
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seed: int = 0,
 ) -> Report:
     """Set prediction, simulation and measurement of `cascade` side by side.
 
@@ -134,8 +139,16 @@ def report(
         As `validate.measure` made it, with its records.
     records : sequence of dict
         As `validate.run` returned them.
+    settings : mapping, optional
+        What the run was: the experiment in the header of its log. Its models, sampling and
+        cascade must be those of the profile and of `cascade`.
     seed : int
         Of the bootstrap and the simulation.
+
+    Raises
+    ------
+    ValueError
+        If the profile holds no measurement, there are no records, or the run was another one.
 
     Returns
     -------
@@ -152,6 +165,9 @@ def report(
         raise ValueError("this profile holds no measurement: make it with `validate.measure`")
     if not records:
         raise ValueError("there are no run records: run the cascade first")
+    measured_with = _settings(profile.measurement.get("experiment", {}))
+    run_with = _settings(settings or {})
+    _check_same_run(measured_with, run_with, cascade)
     rng = np.random.default_rng([seed, 0x5EED])
     own = own_profiles(profile)
     measured_on = set(own)
@@ -173,7 +189,8 @@ def report(
         curves=length_curves(cascade, profile),
         run={
             "measured": profile.measurement.get("provenance", {}),
-            "experiment": _settings(profile.measurement.get("experiment", {})),
+            "experiment": measured_with,
+            "run": run_with,
             "prompts": len(records),
             "same_tokens": sum(bool(r["same_tokens"]) for r in records),
         },
@@ -182,3 +199,16 @@ def report(
 
 def _settings(experiment: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in experiment.items() if key != "prompts"}
+
+
+def _check_same_run(measured: Mapping[str, Any], ran: Mapping[str, Any], cascade: Cascade) -> None:
+    for field in ("models", "sampling"):
+        if field in measured and field in ran and measured[field] != ran[field]:
+            raise ValueError(
+                f"the profile was measured with {field} {measured[field]}, but the run used "
+                f"{ran[field]}: measure or run again with the same"
+            )
+    if "cascade" in ran and Cascade.from_dict(ran["cascade"]) != cascade:
+        raise ValueError(
+            f"the run is of {Cascade.from_dict(ran['cascade'])}, not of {cascade}: give its plan"
+        )
