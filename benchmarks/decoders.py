@@ -99,13 +99,17 @@ def main() -> None:
         "ours, plain": lambda p: ours(packed, Cascade(()), p, n),
         f"ours, chosen: {cascade}": lambda p: ours(packed, cascade, p, n),
         f"ours, mid:{length}": lambda p: ours(packed, same, p, n),
-        "transformers, plain, our layers": lambda p: theirs(packed, None, p, n),
-        f"transformers, assisted mid:{length}, our layers": lambda p: theirs(packed, length, p, n),
-        "transformers, prompt lookup 10, our layers": lambda p: theirs(packed, None, p, n, lookup=10),
-        "transformers, plain, its own layers": lambda p: theirs(plain, None, p, n),
-        f"transformers, assisted mid:{length}, its own layers": lambda p: theirs(plain, length, p, n),
-        "transformers, prompt lookup 10, its own layers": lambda p: theirs(plain, None, p, n, lookup=10),
-    }  # fmt: skip
+    }
+    for layers, models in (("our layers", packed), ("its own layers", plain)):
+        sides |= {
+            f"transformers plain, {layers}": lambda p, m=models: theirs(m, None, p, n),
+            f"transformers assisted mid:{length}, {layers}": (
+                lambda p, m=models: theirs(m, length, p, n)
+            ),
+            f"transformers prompt lookup 10, {layers}": (
+                lambda p, m=models: theirs(m, None, p, n, lookup=10)
+            ),
+        }
     names = list(sides)
     prompts = load_prompts(limit=arguments.prompts)
     for side in sides.values():
