@@ -13,6 +13,9 @@ from cscalc._version import __version__
 _EXPORTS = {
     "cscalc.cascade": ("Cascade", "Draft", "Review"),
     "cscalc.profile": ("Profile",),
+    "cscalc.plan": ("Plan",),
+    "cscalc.optimize": ("optimal_config",),
+    "cscalc.choose": ("optimal_for_prompts",),
     "cscalc.theory.law": (
         "CycleLaw",
         "cycle_cost",
@@ -21,6 +24,14 @@ _EXPORTS = {
         "expected_tokens",
         "token_law",
     ),
+    "cscalc.theory.speculative": ("optimal_length", "speculative_ewif"),
+    "cscalc.theory.cs_drafting": ("vertical_ewif",),
+    "cscalc.theory.horizontal": ("horizontal_ewif",),
+    "cscalc.theory.cas_spec": ("effective_bound",),
+    "cscalc.theory.adaptive": ("AdaptiveBound", "adaptive_bound"),
+    "cscalc.theory.lenience": ("Lenience",),
+    "cscalc.simulate": ("Tally", "simulate_until"),
+    "cscalc.simulate.events": ("simulate",),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = ["__version__", *sorted(_HOME)]

@@ -33,17 +33,23 @@ def target_tables(tables: Any, types: Any, rate: float) -> Any:
     tokens of 3, stopped at the best moment, then `after_2`. after_1 (m1): best of these, of
     model 2 alone, and of neither. All for a draft known to be accepted with chance
     a1^m1 a2^m2, and none above what a policy that sees the lengths can reach.
-    small : m1 from which on no call can pay, or all that is left is rounding. rest : most
-    tokens that can follow, if everything before is accepted.
+    small : m1 from which on no call can pay, or all that is left is rounding. rest (2,) : most
+    tokens that can follow, if everything before is accepted: of all models, and without 1.
+    cheapest (m) : least V(m' + 1) of the target over m' >= m.
     """
     alphas, costs, one_shot, curves, caps, usable, longest_alone, _ = tables
     laws, spent, n_types = types
     cap = caps[0]
-    best_alpha = 0.0
-    for j in range(1, 4):
-        if usable[j]:
-            best_alpha = max(best_alpha, alphas[0, j])
-    rest = float(cap) if best_alpha == 1.0 else min(float(cap), best_alpha / (1.0 - best_alpha))
+    rests = np.empty(2)
+    for i in range(2):
+        best_alpha = 0.0
+        for j in range(1 + i, 4):
+            if usable[j]:
+                best_alpha = max(best_alpha, alphas[0, j])
+        rests[i] = float(cap)
+        if best_alpha < 1.0:
+            rests[i] = min(rests[i], best_alpha / (1.0 - best_alpha))
+    rest = rests[0]
     cheapest = cheapest_later(curves, 0, cap)
     rises = True
     for m in range(cap):
@@ -111,7 +117,7 @@ def target_tables(tables: Any, types: Any, rate: float) -> Any:
                 by_type[k, m1] = line[0]
                 best = max(best, line[0])
         after_1[m1] = best
-    return after_2, by_type, after_1, small, rest
+    return after_2, by_type, after_1, small, rests, cheapest
 
 
 @njit(cache=True)

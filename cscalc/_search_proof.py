@@ -90,11 +90,12 @@ def complete(
     """
     alphas, costs, one_shot, _, caps, usable, longest_alone, _ = tables
     laws, spent, n_types = types
-    after_2, by_type, _, _, rest = targets
+    after_2, by_type, _, _, rests, cheapest = targets
     reached, alive, top, least, most, gain, cost = node
-    cap = caps[0]
+    cap, rest = caps[0], rests[1]
     if most > cap:
         return best, 0
+    least_pass = rate * cheapest[least]
     best = last_draft(tables, node, code, rate, best, found)
     tried = 1
     if not usable[2]:
@@ -104,7 +105,7 @@ def complete(
         kept *= alphas[0, 2]
         more += left * kept
         spend = cost + draft_cost(costs, one_shot, 2, k)
-        if 1.0 + gain + left * rest - rate * spend <= best:
+        if 1.0 + gain + left * rest - rate * spend - least_pass <= best:
             break  # longer ones cost no less
         bound = 1.0 + more - rate * spend
         for m in range(top + 1):
@@ -129,7 +130,7 @@ def complete(
         if bound <= best:
             continue
         count = stops(node, laws[k], k + 1, k + 1, alphas[0, 2], spent[k], step, rate,
-                      best - 1.0, rest, n_max, cap, buffers)  # fmt: skip
+                      best - 1.0 + least_pass, rest, n_max, cap, buffers)  # fmt: skip
         code[5] = k
         for s in range(count):
             n = buffers[2][s]
@@ -176,7 +177,7 @@ def reviews_of_1(
     """Cascades that begin with a review by model 1: (best, found, proved, nodes)."""
     alphas, costs, one_shot, curves, caps, usable, longest_alone, _ = tables
     laws, spent, n_types = types
-    _, _, after_1, small, rest = targets
+    _, _, after_1, small, rests, cheapest = targets
     cap, longest = caps[0], min(caps[1], caps[0] - 1)
     width, rows = longest + 3, 2 * n_max + 3
     worth, after_3 = np.zeros(width), np.zeros(width)
@@ -252,7 +253,8 @@ def reviews_of_1(
                 if 1.0 + bound <= best:
                     continue
                 choices = stops(empty, law, end, most + k + 1, alphas[0, 1], call, ones, rate,
-                                best - 1.0, rest, n_max, cap, outer)  # fmt: skip
+                                best - 1.0 + rate * cheapest[1], rests[0], n_max, cap,
+                                outer)  # fmt: skip
                 for c in range(choices):
                     n = outer[2][c]
                     bound = 1.0 + n[5] - rate * n[6]

@@ -241,9 +241,10 @@ class Cascade:
         """Return the incremental K matrix (full rows) of a cascade of Algorithm 1, or None.
 
         None where the cascade is not of that form: a fixed number of rounds, models out of
-        order, one model reviewing in two different ways, calls of several tokens that a model
-        above the bottom repeats, or bottom drafts of different lengths. The length of a bottom
-        draft is not in the matrix; it is `bottom_length` of `from_k_matrix`.
+        order, one model reviewing in two different ways or only in some places, calls of
+        several tokens that a model above the bottom repeats, or bottom drafts of different
+        lengths. The length of a bottom draft is not in the matrix; it is `bottom_length` of
+        `from_k_matrix`.
         """
         from cscalc.k_matrix import matrix_of
 

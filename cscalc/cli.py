@@ -15,7 +15,7 @@ app = typer.Typer(
 )
 
 ProfilePath = Annotated[
-    Path | None, typer.Option("--profile", help="A profile.json (see: python -m validate measure).")
+    Path | None, typer.Option("--profile", help="A profile.json (see python -m validate measure).")
 ]
 Alphas = Annotated[
     str | None,
@@ -124,6 +124,92 @@ def simulate(
     )
 
 
+@app.command()
+def check(
+    cascades: Annotated[int, typer.Option(help="Random cascades and profiles to draw.")] = 20,
+    cycles: Annotated[int, typer.Option(help="Cycles to simulate for each.")] = 100_000,
+    seed: Annotated[int, typer.Option(help="Seed of cascades, profiles and coins.")] = 0,
+    alarm: Annotated[float, typer.Option(help="False-alarm rate of all comparisons.")] = 1e-3,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw the p-values there (QQ): .png, .svg or .pdf.")
+    ] = None,
+    plant: Annotated[
+        str | None,
+        typer.Option(help="Plant an error, to be caught: bonus, verify or after-rejection."),
+    ] = None,
+) -> None:
+    """Compare exact laws with simulation; exit status 1 if they disagree.
+
+    Prints a table on stderr and the comparisons as JSON. The exit status is 1 if one of them is
+    beyond the false-alarm rate, shared among all (Bonferroni).
+    """
+    from rich.console import Console
+
+    from cscalc.check import check as run
+    from cscalc.check import check_picture
+
+    if picture is not None:
+        check_picture(picture)  # before the work, not after it
+    found = run(cascades, cycles, seed=seed, alarm=alarm, plant=plant)
+    Console(stderr=True).print(found.table())
+    if picture is not None:
+        found.picture(picture)
+        typer.echo(f"written: {picture}", err=True)
+    typer.echo(json.dumps(found.to_dict()))
+    if not found.holds:
+        raise typer.Exit(1)
+
+
+@app.command()
+def sweep(
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="netCDF file; run again to go on after a kill.")
+    ],
+    alpha: Annotated[str, typer.Option(help="Acceptance rates: '.5,.8' or first:last:count.")],
+    cost: Annotated[str, typer.Option(help="Costs of the draft in target passes, likewise.")],
+    length: Annotated[str, typer.Option(help="Draft lengths, likewise: '1:8:8'.")],
+    chunk: Annotated[int, typer.Option(help="Points recorded at a time.")] = 10_000,
+    scheduler: Annotated[
+        str | None, typer.Option(help="A Dask scheduler to run on: tcp://host:8786.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Or worker processes to start on this machine.")
+    ] = None,
+) -> None:
+    """EWIF of speculative decoding over a grid, to netCDF; prints the best point.
+
+    Example: python -m cscalc sweep --alpha .5:.9:9 --cost .01,.1 --length 0:12:13 -o ewif.nc
+    """
+    from cscalc.sweep import sweep as run
+    from cscalc.theory.speculative import speculative_ewif
+
+    found = run(
+        speculative_ewif,
+        name="ewif",
+        vectorized=True,
+        chunk=chunk,
+        store=output,
+        scheduler=scheduler,
+        workers=workers,
+        progress=sys.stderr.isatty(),
+        alpha=grid("--alpha", alpha),
+        cost=grid("--cost", cost),
+        length=grid("--length", length),
+    )
+    best = found["ewif"][found["ewif"].argmax(...)]
+    typer.echo(
+        json.dumps(
+            {
+                "output": str(output),
+                "points": found["ewif"].size,
+                "sizes": dict(found.sizes),
+                "run_id": found.attrs["run_id"],
+                "best": {"ewif": float(best), **{str(k): float(best[k]) for k in best.coords}},
+            }
+        )
+    )
+
+
 def _cascade(text: str) -> Any:
     """A cascade from JSON text or a file: its own schema, a plan, or a bare list of segments."""
     from cscalc._files import read_json
@@ -169,6 +255,19 @@ def numbers(option: str, text: str) -> list[float]:
         return [float(part) for part in text.replace(" ", ",").split(",") if part]
     except ValueError:
         raise ValueError(f"{option} must be numbers parted by commas, got {text!r}") from None
+
+
+def grid(option: str, text: str) -> list[float]:
+    """Read '.1,.5' or first:last:count, both ends included; ValueError names the option."""
+    first, *rest = text.split(":")
+    if not rest:
+        return numbers(option, text)
+    ends = numbers(option, ",".join([first, *rest]))
+    if len(ends) != 3 or not ends[2].is_integer() or ends[2] < 2:
+        raise ValueError(f"{option} must be numbers or first:last:count, got {text!r}")
+    import numpy as np
+
+    return [float(x) for x in np.linspace(ends[0], ends[1], int(ends[2]))]
 
 
 def run_app(application: typer.Typer, name: str) -> None:

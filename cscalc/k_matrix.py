@@ -23,6 +23,9 @@ def matrix_of(drafts: tuple[Segment, ...], last: int) -> list[list[int]] | None:
     bottom = {s.length for s in walk(drafts) if isinstance(s, Draft) and s.model == last}
     if len(bottom) > 1:
         return None
+    alone = {s.model for s in walk(drafts) if isinstance(s, Draft)}
+    if alone & set(rows):  # a model with a row reviews wherever it stands
+        return None
     empty = [0] * last
     return [rows.get(reviewer, empty) for reviewer in range(last)]
 

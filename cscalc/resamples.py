@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from cscalc._checks import Floats, check_int, check_lengths, check_number
 from cscalc.acceptance import BetaMixture, Independent
@@ -138,9 +139,8 @@ def bootstrap_profiles(
     >>> sorted({round(float(one.alphas[0, 1]), 2) for one in drawn})
     [0.6, 0.8, 1.0]
     """
-    return [
-        _with_alphas(profile, alphas) for alphas in drawn_alphas(profile, n_resamples, rng, None)
-    ]
+    alphas = resamples_of(profile, n_resamples, rng).alphas
+    return [_with_alphas(profile, one) for one in alphas]
 
 
 def prompt_sums(profile: Profile) -> RateSums:
@@ -163,14 +163,53 @@ def prompt_sums(profile: Profile) -> RateSums:
     return sums
 
 
-def drawn_alphas(
-    profile: Profile, n_resamples: int, rng: np.random.Generator, counts: Counts | None
-) -> Floats:
-    """Alphas that might have been, shape (n_resamples, n + 1, n + 1)."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Resamples:
+    """Rates that might have been, on which any number of cascades can be evaluated.
+
+    Attributes
+    ----------
+    profile : Profile
+        Everything but the rates.
+    alphas : ndarray, shape (resamples, n + 1, n + 1) or (prompts, n + 1, n + 1)
+        Rates of each resample; or each prompt's own.
+    drawn : ndarray, shape (resamples, prompts), or None
+        How often each prompt was drawn, if the rates are the prompts' own.
+    """
+
+    profile: Profile
+    alphas: Floats
+    drawn: npt.NDArray[np.int64] | None
+
+    def tokens_and_cost(self, cascade: Cascade) -> tuple[Floats, Floats]:
+        """Tokens and cost per cycle of each resample, shape (resamples,) each."""
+        tokens, cost = means_and_costs(cascade, self.profile, self.alphas)
+        if self.drawn is None:
+            return tokens, cost
+        cycles = self.drawn @ (1.0 / tokens)  # every prompt writes equally much
+        return self.drawn.sum(axis=1) / cycles, (self.drawn @ (cost / tokens)) / cycles
+
+
+def resamples_of(
+    profile: Profile,
+    n_resamples: int,
+    rng: np.random.Generator,
+    counts: Counts | None = None,
+    own_rates: bool = False,
+) -> Resamples:
+    """Draw resamples: of the profile's prompts, or from the posteriors of `counts`."""
     check_generator(rng)
     size = check_int("n_resamples", n_resamples, least=1)
     if counts is None:
-        return prompt_sums(profile).resampled(size, rng)
+        sums = prompt_sums(profile)
+        rates = sums.own() if own_rates else sums.accepted
+        n_prompts = rates.shape[0]
+        drawn = rng.multinomial(n_prompts, np.full(n_prompts, 1.0 / n_prompts), size)
+        if own_rates:
+            return Resamples(profile, rates, drawn)
+        return Resamples(profile, sums.resampled(drawn), None)
+    if own_rates:
+        raise ValueError("counts have no prompts with rates of their own: give own_rates=False")
     alphas = np.repeat(profile.alphas[None], size, axis=0)
     for (i, j), (accepted, rejected) in counts.items():
         if not 0 <= i < j <= profile.n_drafts:
@@ -178,7 +217,7 @@ def drawn_alphas(
                 f"counts must name pairs (i, j), i < j <= {profile.n_drafts}, got {(i, j)}"
             )
         alphas[:, i, j] = alpha_posterior(accepted, rejected).sample(size, rng=rng)
-    return alphas
+    return Resamples(profile, alphas, None)
 
 
 def _with_alphas(profile: Profile, alphas: Floats) -> Profile:

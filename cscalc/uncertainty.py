@@ -14,8 +14,9 @@ from cscalc._checks import Floats, check_int, check_number
 from cscalc.cascade import Cascade
 from cscalc.plan import Plan
 from cscalc.profile import Profile
+from cscalc.rates import RateSums
 from cscalc.resamples import AlphaPosterior as AlphaPosterior
-from cscalc.resamples import Counts, drawn_alphas, means_and_costs, prompt_sums
+from cscalc.resamples import Counts, Resamples, means_and_costs, prompt_sums, resamples_of
 from cscalc.resamples import alpha_posterior as alpha_posterior
 from cscalc.resamples import bootstrap_profiles as bootstrap_profiles
 from cscalc.stats import Interval, check_confidence
@@ -32,6 +33,7 @@ def ewif_interval(
     confidence: float = 0.95,
     n_resamples: int = 1000,
     counts: Counts | None = None,
+    own_rates: bool = False,
 ) -> Interval:
     """Interval of the predicted EWIF, given how few prompts were measured.
 
@@ -50,6 +52,9 @@ def ewif_interval(
     counts : mapping (i, j) -> (accepted, rejected), optional
         Use these counts instead of records of prompts: each pair's rate is drawn from its own
         `alpha_posterior`, independently; pairs that are not named keep the profile's rate.
+    own_rates : bool
+        Give every prompt its own rates, as `cscalc.choose.optimal_for_prompts` does: all
+        tokens over all cost if every prompt writes equally much. Otherwise one pooled rate.
 
     Returns
     -------
@@ -74,8 +79,8 @@ def ewif_interval(
     >>> round(low, 1), round(high, 1)
     (2.3, 2.5)
     """
-    alphas = _enough_draws(profile, n_resamples, rng, counts)
-    tokens, cost = means_and_costs(cascade, profile, alphas)
+    drawn = _resamples(profile, n_resamples, rng, counts, own_rates)
+    tokens, cost = drawn.tokens_and_cost(cascade)
     return _percentiles(tokens / cost, confidence)
 
 
@@ -87,12 +92,13 @@ def tokens_interval(
     confidence: float = 0.95,
     n_resamples: int = 1000,
     counts: Counts | None = None,
+    own_rates: bool = False,
 ) -> Interval:
     """Interval of the predicted tokens per cycle, given how few prompts were measured.
 
     Parameters
     ----------
-    cascade, profile, rng, confidence, n_resamples, counts
+    cascade, profile, rng, confidence, n_resamples, counts, own_rates
         As in `ewif_interval`.
 
     Returns
@@ -105,8 +111,8 @@ def tokens_interval(
     TypeError, ValueError
         As `ewif_interval`.
     """
-    alphas = _enough_draws(profile, n_resamples, rng, counts)
-    return _percentiles(means_and_costs(cascade, profile, alphas)[0], confidence)
+    drawn = _resamples(profile, n_resamples, rng, counts, own_rates)
+    return _percentiles(drawn.tokens_and_cost(cascade)[0], confidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +147,7 @@ def best_probability(
     rng: np.random.Generator,
     n_resamples: int = 1000,
     counts: Counts | None = None,
+    own_rates: bool | None = None,
 ) -> BestProbability:
     """Probability that the recommended cascade really is the best among its rivals.
 
@@ -152,6 +159,8 @@ def best_probability(
         A plan's own by default.
     rng, n_resamples, counts
         As in `ewif_interval`. All cascades see the same resamples.
+    own_rates : bool, optional
+        As in `ewif_interval`; by default, whether the plan was chosen on own rates.
 
     Returns
     -------
@@ -175,9 +184,9 @@ def best_probability(
     >>> best_probability(cascades, profile, rng=rng, counts={(0, 1): (8000, 2000)}).shares
     (1.0, 0.0, 0.0)
     """
-    cascades, known = _choice(choice, profile)
-    alphas = _enough_draws(known, n_resamples, rng, counts)
-    found = [means_and_costs(one, known, alphas) for one in cascades]
+    cascades, known, own = _choice(choice, profile, own_rates)
+    drawn = _resamples(known, n_resamples, rng, counts, own)
+    found = [drawn.tokens_and_cost(one) for one in cascades]
     ewifs = np.stack([tokens / cost for tokens, cost in found])  # (cascades, resamples)
     wins = ewifs >= ewifs.max(axis=0) * (1.0 - _TIE)
     return BestProbability(cascades, tuple(wins.mean(axis=1).tolist()), n_resamples)
@@ -233,6 +242,7 @@ def prompts_to_settle(
     confidence: float = 0.95,
     power: float = 0.8,
     margin: float = 0.0,
+    own_rates: bool | None = None,
 ) -> Settlement:
     r"""How many more prompts would settle which cascade is the best.
 
@@ -247,6 +257,8 @@ def prompts_to_settle(
     margin : float
         Relative difference of EWIF that is not worth settling, >= 0: a rival nearer than this
         is treated as if it were this far away.
+    own_rates : bool, optional
+        As in `best_probability`.
 
     Returns
     -------
@@ -262,10 +274,11 @@ def prompts_to_settle(
     -----
     Assumed: further prompts are drawn independently like those at hand; the difference D of the
     two EWIFs is near normal with standard error :math:`s / \sqrt{n}`; s is estimated from the
-    paired, first-order pull of each prompt on D through the pooled rates and the exact gradient
-    of the EWIFs; and D itself is as large as it now appears, or the margin if that is larger.
-    Then :math:`n = ((z_{confidence} + z_{power}) s / D)^2`. As the recommended cascade was
-    chosen for its lead on these prompts, D tends to be overstated and n to be too small.
+    paired, first-order pull of each prompt on D, through the pooled rates and the exact gradients
+    of the EWIFs (with own rates, through each prompt's cost per token); and D itself is as large
+    as it now appears, or the margin if that is larger. Then
+    :math:`n = ((z_{confidence} + z_{power}) s / D)^2`. As the recommended cascade was chosen for
+    its lead on these prompts, D tends to be overstated and n to be too small.
 
     Examples
     --------
@@ -278,46 +291,67 @@ def prompts_to_settle(
     """
     from scipy.special import ndtri  # slow to load
 
-    cascades, known = _choice(choice, profile)
-    sums = prompt_sums(known)
-    n_prompts = sums.accepted.shape[0]
+    cascades, known, own = _choice(choice, profile, own_rates)
     level = check_confidence(confidence)
     if check_number("power", power, least=0.0, most=1.0) in (0.0, 1.0):
         raise ValueError(f"power must lie strictly between 0 and 1, got {power:g}: say 0.8")
     z = float(ndtri(0.5 + level / 2.0) + ndtri(power))
-    ours, *others = (ewif_gradient(one, known) for one in cascades)
-    indifferent = check_number("margin", margin, least=0.0) * ours.ewif
-    pull = sums.influence()  # (prompts, n + 1, n + 1)
+    sums = prompt_sums(known)
+    pulls = [_own_pull(one, known, sums) if own else _pull(one, known, sums) for one in cascades]
+    (ours, our_pull), *others = pulls
+    n_prompts = our_pull.size
+    indifferent = check_number("margin", margin, least=0.0) * ours
     rivals = []
-    for cascade, theirs in zip(cascades[1:], others, strict=True):
-        slopes = ours.alphas - theirs.alphas
-        spread = float(np.tensordot(pull, slopes, axes=2).std(ddof=1))
-        difference = ours.ewif - theirs.ewif
+    for cascade, (theirs, their_pull) in zip(cascades[1:], others, strict=True):
+        spread, difference = float((our_pull - their_pull).std(ddof=1)), ours - theirs
         far = max(abs(difference), indifferent)
-        apart = far > _TIE * ours.ewif
+        apart = far > _TIE * ours
         needed = float(max(2, ceil((z * spread / far) ** 2))) if apart else inf
         rivals.append(Rival(cascade, difference, spread / n_prompts**0.5, needed))
     return Settlement(n_prompts, tuple(sorted(rivals, key=lambda one: -one.needed)))
 
 
+def _pull(cascade: Cascade, profile: Profile, sums: RateSums) -> tuple[float, Floats]:
+    """EWIF at the pooled rates, and each prompt's first-order pull on it, shape (prompts,)."""
+    gradient = ewif_gradient(cascade, profile)
+    pull: Floats = np.tensordot(sums.influence(), gradient.alphas, axes=2)
+    return gradient.ewif, pull
+
+
+def _own_pull(cascade: Cascade, profile: Profile, sums: RateSums) -> tuple[float, Floats]:
+    """The same if every prompt has its own rates."""
+    tokens, cost = means_and_costs(cascade, profile, sums.own())
+    spent = cost / tokens  # per token
+    ewif = 1.0 / float(spent.mean())
+    return ewif, -(ewif**2) * (spent - spent.mean())
+
+
 def _choice(
-    choice: Plan | Sequence[Cascade], profile: Profile | None
-) -> tuple[tuple[Cascade, ...], Profile]:
+    choice: Plan | Sequence[Cascade], profile: Profile | None, own_rates: bool | None
+) -> tuple[tuple[Cascade, ...], Profile, bool]:
+    """The cascades, the recommended one first; their profile; whether prompts have own rates."""
     if isinstance(choice, Plan):
+        own = "own_rates" in choice.limits if own_rates is None else own_rates
         rivals = [one.cascade for one in choice.alternatives if one.cascade != choice.cascade]
-        return (choice.cascade, *rivals), choice.profile if profile is None else profile
+        known = choice.profile if profile is None else profile
+        return (choice.cascade, *rivals), known, own
     cascades = tuple(choice)
     if not cascades or not all(isinstance(one, Cascade) for one in cascades):
         raise ValueError(f"choice must be a Plan or a list of cascades, got {choice!r}")
     if profile is None:
         raise TypeError("profile is missing: give one with the cascades, or give a Plan")
-    return cascades, profile
+    return cascades, profile, bool(own_rates)
 
 
-def _enough_draws(
-    profile: Profile, n_resamples: int, rng: np.random.Generator, counts: Counts | None
-) -> Floats:
-    return drawn_alphas(profile, check_int("n_resamples", n_resamples, least=100), rng, counts)
+def _resamples(
+    profile: Profile,
+    n_resamples: int,
+    rng: np.random.Generator,
+    counts: Counts | None,
+    own_rates: bool,
+) -> Resamples:
+    enough = check_int("n_resamples", n_resamples, least=100)
+    return resamples_of(profile, enough, rng, counts, own_rates)
 
 
 def _percentiles(values: Floats, confidence: float) -> Interval:

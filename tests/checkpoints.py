@@ -4,7 +4,8 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-WORDS = ["<s>", "</s>", *"the a of to in is and sea land moon sun ? . write tell about why".split()]
+TEXT = "the a of to in is and sea land moon sun ? . write tell about why"
+WORDS = ["<s>", "</s>", *TEXT.split()]
 
 
 def save_checkpoint(folder, *, seed, hidden=16, layers=2, words=WORDS):

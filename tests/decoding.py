@@ -1,6 +1,6 @@
 """Small models and cascades for tests of decoders; the laws of these models are known exactly."""
 
-from functools import lru_cache
+from functools import cache
 
 import hypothesis.strategies as st
 import torch
@@ -43,7 +43,7 @@ def table_models(vocab_size, seed, order=1):
 def reference(cascade, models, sampling, kind=Reference):
     """The reference decoder of table models, or a broken subclass of it."""
 
-    @lru_cache(maxsize=None)
+    @cache
     def law_of(model, tokens):
         return sampling.law(models.language[model].after(tokens)[None])[0]
 

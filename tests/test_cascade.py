@@ -316,6 +316,7 @@ class TestKMatrix:
             (Draft(2, 1), Draft(1, 1, until=2)),
             (Draft(1, 3, until=4), Draft(2, 10, until=9)),  # 6 tokens of model 1, not 4
             (Review(1, (Draft(2, 4),), until=5), Draft(2, 3, until=9)),  # two bottom lengths
+            (Review(1, (Draft(2, 1),), until=1), Review(2, (Draft(3, 1),), until=2)),  # 2 is both
             (
                 Review(1, (Review(2, (Draft(3, 1, until=2),), until=2),), until=3),
                 Review(2, (Draft(3, 1, until=1),), until=9),

@@ -17,7 +17,8 @@ from validate.reference import Reference  # noqa: E402
 from validate.sampling import Sampling  # noqa: E402
 
 VOCAB = 7
-NESTED = Cascade((Review(1, (Review(2, (Draft(3, 2),), until=2), Draft(3, 1)), until=3), Draft(3, 2)))
+INNER = (Review(2, (Draft(3, 2),), until=2), Draft(3, 1))
+NESTED = Cascade((Review(1, INNER, until=3), Draft(3, 2)))
 
 
 def tiny_llama(seed, hidden=16, layers=2):
@@ -147,7 +148,7 @@ def test_a_bad_prompt_is_one_clear_sentence(llamas, prompt, message):
 
 
 def test_a_seed_is_not_a_generator(llamas):
-    with pytest.raises(TypeError, match="torch.Generator"):
+    with pytest.raises(TypeError, match=r"torch\.Generator"):
         generate(Cascade(()), llamas, [1], generator=7)
 
 

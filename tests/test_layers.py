@@ -11,13 +11,14 @@ ROOT = Path(__file__).resolve().parents[1]
 # package -> its parts, lowest floor first; a * covers the files that one was split into;
 # __init__ and __main__ stand above all
 FLOORS = {
-    "cscalc": """_checks _version _files | cascade profile acceptance | stats records goodness
-        rates own_rates | theory simulate _search*
-        | optimize plan compare sweep plot adaptive export choose resamples uncertainty
+    "cscalc": """_checks _version _files | cascade k_matrix profile acceptance
+        | stats records goodness rates own_rates | theory simulate _search*
+        | optimize plan compare sweep _sweep* plot adaptive export choose resamples
+        uncertainty check _check_cases
         | cli explore""",
     "validate": """prompts suffix ngram statistical cache models load packing
         | sampling verify chance | decode reference tree lossless
-        | overlaps timing measure run report* | cli""",
+        | overlaps timing measure run gap report* | cli""",
 }
 STRANGERS = [{"theory", "simulate"}]  # a simulator must not borrow the formula it checks
 FORBIDDEN = {"cscalc": {"torch", "transformers", "validate"}, "validate": set()}

@@ -15,7 +15,7 @@ from validate.decode import generate  # noqa: E402
 from validate.lossless import Enumerated, deviation, exact_law, target_law  # noqa: E402
 from validate.reference import Proposal, Reference  # noqa: E402
 from validate.sampling import DenseLaw, PointLaw, Sampling  # noqa: E402
-from validate.verify import accept_probability, correction  # noqa: E402
+from validate.verify import accept_probability  # noqa: E402
 
 LOSSLESS = 1e-12
 N_TOKENS = 3
@@ -45,7 +45,8 @@ def test_the_output_law_is_the_targets_for_a_thousand_cascades(data, vocab_size)
     check_lossless(data, vocab_size)
 
 
-NESTED = Cascade((Review(1, (Review(2, (Draft(3, 2),), until=1), Draft(3, 1)), until=2), Draft(2, 1)))
+INNER = (Review(2, (Draft(3, 2),), until=1), Draft(3, 1))
+NESTED = Cascade((Review(1, INNER, until=2), Draft(2, 1)))
 FIXED = [
     Cascade((Draft(1, 3),)),
     Cascade((Draft(1, 1), Draft(2, 2))),
@@ -205,7 +206,8 @@ def test_one_random_number_for_every_token_is_caught():
     models = table_models(3, seed=1)
     decoder = reference(FIXED[0], models, Sampling())
     n = 3000
-    outcomes = Counter(decoder.tokens(OneNumber((i + 0.5) / n), (0, 1), N_TOKENS) for i in range(n))
+    points = [(i + 0.5) / n for i in range(n)]
+    outcomes = Counter(decoder.tokens(OneNumber(u), (0, 1), N_TOKENS) for u in points)
     law = {outcome: count / n for outcome, count in outcomes.items()}
     assert deviation(law, target_law(decoder, (0, 1), N_TOKENS)) > 0.05
 
@@ -217,4 +219,5 @@ def test_enumeration_counts_every_branch_once():
         first = source.coin(0.25)
         return first, source.draw(DenseLaw(torch.tensor([0.5, 0.0, 0.5], dtype=torch.float64)))
 
-    assert chance.law(part) == {(True, 0): 0.125, (True, 2): 0.125, (False, 0): 0.375, (False, 2): 0.375}
+    expected = {(True, 0): 0.125, (True, 2): 0.125, (False, 0): 0.375, (False, 2): 0.375}
+    assert chance.law(part) == expected

@@ -196,9 +196,9 @@ def test_a_one_shot_reviewer_is_refused():
 @pytest.mark.parametrize(
     "acceptance", [BetaMixture(4.0), Markov([0.9], [0.5], 0.1, 0.1), Trace([{(0, 1): [0.9, 0.2]}])]
 )
-def test_acceptance_with_memory_is_refused(acceptance):
+def test_a_comparison_under_acceptance_with_memory_is_refused(acceptance):
     with pytest.raises(ValueError, match="has memory"):
-        simulate(SPEC, Profile([0.8], [0.1], acceptance=acceptance), 10, rng=rng(1))
+        compare(SPEC, SPEC, Profile([0.8], [0.1], acceptance=acceptance), 10, rng=rng(1))
 
 
 def test_simulate_until_stops_at_the_precision():

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 
 from cscalc.acceptance import BetaMixture, ByPosition
 from cscalc.cascade import Cascade, Draft, Review
+from cscalc.own_rates import combined, own_profiles, pooled_rates
 from cscalc.plan import Alternative, make_plan
 from cscalc.profile import Profile
-from cscalc.rates import pooled_rates, rate_sums
-from cscalc.theory.law import ewif, expected_tokens
+from cscalc.rates import rate_sums
+from cscalc.resamples import resamples_of
+from cscalc.theory.law import cycle_law, ewif, expected_tokens
 from cscalc.uncertainty import (
     alpha_posterior,
     best_probability,
@@ -33,12 +35,11 @@ rates = st.floats(0.0, 1.0)
 def prompts(draw, most=5):
     """Records of 1 to `most` prompts for models 0, 1 and the one-shot model 2."""
     records = []
-    for _ in range(draw(st.integers(1, most))):
-        contexts = draw(st.integers(1, 6))
-        falling = st.lists(rates, min_size=3, max_size=3).map(lambda x: sorted(x, reverse=True))
-        survival = {pair: [contexts, *draw(falling)] for pair in ("0,2", "1,2")}
-        overlap = draw(st.lists(rates, min_size=contexts, max_size=contexts))
-        records.append({"overlap": {"0,1": overlap}, "survival": survival})
+    for number in range(draw(st.integers(1, most))):
+        overlap = {
+            pair: draw(st.lists(rates, min_size=1, max_size=6)) for pair in ("0,1", "0,2", "1,2")
+        }
+        records.append({"question_id": number, "contexts": 6, "overlap": overlap})
     return records
 
 
@@ -60,34 +61,37 @@ def synthetic(n_prompts, rng, contexts=40):
 
 @given(prompts())
 def test_pooled_rates_equal_a_slow_sum(records):
-    got = pooled_rates(records, 3, one_shot=[2])
-    overlaps = [x for record in records for x in record["overlap"]["0,1"]]
-    assert got[0, 1] == pytest.approx(sum(overlaps) / len(overlaps), rel=1e-12)
-    for i in (0, 1):
-        accepted = tried = 0.0
+    got = rate_sums(records, 3, one_shot=[2]).pooled()
+    for i, j in ((0, 1), (0, 2), (1, 2)):
+        total = count = 0.0
         for record in records:
-            survival = record["survival"][f"{i},2"]
-            for k in range(1, len(survival)):
-                tried += survival[k - 1]  # proposal k is looked at if all before it survived
-                accepted += survival[k]
-        assert got[i, 2] == pytest.approx(min(1.0, accepted / tried), rel=1e-12)
-    assert got.shape == (3, 3)
+            for overlap in record["overlap"][f"{i},{j}"]:
+                total += overlap
+                count += 1
+        assert got[i, j] == pytest.approx(total / count, rel=1e-12)
     assert np.all(np.diag(got) == 1.0)
+    np.testing.assert_allclose(got, pooled_rates(records, 3, [2]), rtol=1e-12)
 
 
-def test_a_one_shot_model_without_calls_has_rate_0():
-    records = [{"survival": {"0,1": [0.0] * 17}}]
-    assert pooled_rates(records, 2, one_shot=[1])[0, 1] == 0.0
+@given(prompts())
+def test_own_rates_are_those_of_each_prompt_alone(records):
+    own = rate_sums(records, 3, one_shot=[2]).own()
+    for rates, record in zip(own, records, strict=True):
+        np.testing.assert_allclose(rates, pooled_rates([record], 3, [2]), rtol=1e-12)
+
+
+def test_a_one_shot_model_reviews_nothing():
+    records = [{"overlap": {"0,1": [0.5], "0,2": [0.4]}}]  # 1 is one-shot: no pair 1,2
+    assert rate_sums(records, 3, one_shot=[1]).pooled()[1, 2] == 0.0
 
 
 @given(prompts())
 def test_prompts_weigh_by_their_contexts(records):
-    twice = [{**r, "overlap": {"0,1": r["overlap"]["0,1"] * 2}} for r in records]
-    once, double = (pooled_rates(r, 3, one_shot=[2])[0, 1] for r in (records, twice))
-    assert double == pytest.approx(once, rel=1e-12)
-    everything = [x for record in records for x in record["overlap"]["0,1"]]
-    one = {**records[0], "overlap": {"0,1": everything}}
-    assert pooled_rates([one], 3, one_shot=[2])[0, 1] == pytest.approx(once, rel=1e-12)
+    twice = [{"overlap": {k: v * 2 for k, v in r["overlap"].items()}} for r in records]
+    joined = {k: [x for r in records for x in r["overlap"][k]] for k in records[0]["overlap"]}
+    once = rate_sums(records, 3, one_shot=[2]).pooled()
+    for other in (twice, [{"overlap": joined}]):
+        np.testing.assert_allclose(rate_sums(other, 3, one_shot=[2]).pooled(), once, rtol=1e-12)
 
 
 def test_influence_is_what_leaving_a_little_of_a_prompt_out_does():
@@ -179,8 +183,7 @@ def test_contexts_of_a_prompt_stay_together():
 
 def test_resampled_profiles_keep_everything_but_the_rates():
     records = [
-        {"overlap": {"0,1": [r, 0.5]}, "survival": {"0,2": [2, r, 0], "1,2": [2, r, r]}}
-        for r in (0.2, 0.9, 0.4)
+        {"overlap": {"0,1": [r, 0.5], "0,2": [r, 0.0], "1,2": [r]}} for r in (0.2, 0.9, 0.4)
     ]
     curve = 1.0 + 0.1 * np.arange(20)
     profile = measured(records, (0.2, 0.01), (2,), verify={0: curve}, names=("t", "d", "p"))
@@ -274,6 +277,75 @@ def test_a_plan_brings_its_profile_and_rivals():
         *SINGLE[1:],
         Cascade(()),
     }
+
+
+# ---- prompts with rates of their own
+
+
+def varied(n_prompts, seed):
+    """A profile of two drafts whose rates vary over prompts, the second one-shot."""
+    rng = np.random.default_rng(seed)
+    records = [
+        {
+            "question_id": number,
+            "contexts": 12,
+            "overlap": {
+                pair: rng.beta(8 * mean, 8 * (1 - mean), 12).tolist()
+                for pair, mean in zip(("0,1", "0,2", "1,2"), rng.random(3), strict=True)
+            },
+        }
+        for number in range(n_prompts)
+    ]
+    return measured(records, (0.2, 0.01), (2,))
+
+
+def own_ewif(cascade, profile):
+    """All tokens over all cost where every prompt writes equally much, prompt by prompt."""
+    laws = [cycle_law(cascade, one) for one in own_profiles(profile).values()]
+    return combined(np.ones(len(laws)), [x.mean for x in laws], [x.cost for x in laws])
+
+
+def test_own_rates_resample_prompts_with_their_rates():
+    profile = varied(12, 29)
+    records, n = profile.measurement["prompts"], 100
+    found = {
+        what: of(VERTICAL, profile, rng=np.random.default_rng(7), n_resamples=n, own_rates=True)
+        for what, of in (("ewif", ewif_interval), ("tokens", tokens_interval))
+    }
+    drawn = np.random.default_rng(7).multinomial(12, np.full(12, 1 / 12), n)
+    ewifs, tokens = [], []
+    for times in drawn:
+        chosen = [r for r, count in zip(records, times, strict=True) for _ in range(count)]
+        chosen = [{**r, "question_id": number} for number, r in enumerate(chosen)]
+        numbers = own_ewif(VERTICAL, measured(chosen, (0.2, 0.01), (2,)))
+        tokens.append(numbers[0])
+        ewifs.append(numbers[2])
+    np.testing.assert_allclose(found["ewif"], np.quantile(ewifs, [0.025, 0.975]), rtol=1e-12)
+    np.testing.assert_allclose(found["tokens"], np.quantile(tokens, [0.025, 0.975]), rtol=1e-12)
+
+
+def test_a_plan_chosen_on_own_rates_is_judged_on_own_rates():
+    profile = varied(12, 31)
+    rivals = [VERTICAL, *SINGLE]
+    others = [Alternative.of(cascade, profile) for cascade in rivals[1:]]
+    plan = make_plan(profile, rivals[0], others, {"own_rates": {}, "chosen_on": "prompts"})
+    by_plan = best_probability(plan, rng=np.random.default_rng(5))
+    told = best_probability(plan, rng=np.random.default_rng(5), own_rates=True)
+    pooled = best_probability(plan, rng=np.random.default_rng(5), own_rates=False)
+    assert by_plan.shares == told.shares != pooled.shares
+    settled = prompts_to_settle(plan)
+    for rival in settled.rivals:
+        want = own_ewif(VERTICAL, profile)[2] - own_ewif(rival.cascade, profile)[2]
+        assert rival.difference == pytest.approx(want, rel=1e-9)
+
+
+def test_bootstrap_and_first_order_sigma_agree_on_own_rates():
+    profile = varied(150, 37)
+    (rival,) = prompts_to_settle([VERTICAL, SINGLE[0]], profile, own_rates=True).rivals
+    drawn = resamples_of(profile, 1000, np.random.default_rng(1), own_rates=True)
+    values = [tokens / cost for tokens, cost in map(drawn.tokens_and_cost, (VERTICAL, SINGLE[0]))]
+    # 5 sigma of a standard deviation from 1000 draws is 11 %; second order adds a little
+    assert np.std(values[0] - values[1]) == pytest.approx(rival.sigma, rel=0.15)
 
 
 # ---- how many more prompts
@@ -417,17 +489,24 @@ GOOD = measured([{"overlap": {"0,1": [0.5]}}, {"overlap": {"0,1": [0.9]}}])
         (lambda: prompts_to_settle(SINGLE, GOOD, margin=-1), ValueError, "margin must be"),
         (lambda: alpha_posterior(-1, 2), ValueError, "accepted must be whole numbers >= 0"),
         (lambda: alpha_posterior(1, 2, prior=(0.0, 1.0)), ValueError, "prior must be two numbers"),
-        (lambda: pooled_rates([{"overlap": {}}], 2), ValueError, "record 0 has no overlap"),
-        (lambda: pooled_rates([], 2), ValueError, "no context in any record"),
+        (lambda: rate_sums([{}], 2), ValueError, "record 0 has no overlaps"),
+        (lambda: rate_sums([], 2), ValueError, "no context was measured for the pair 0,1"),
         (
-            lambda: pooled_rates([{"overlap": {"0,1": ["a"]}}], 2),
+            lambda: ewif_interval(
+                SINGLE[0], GOOD, rng=RNG, counts={(0, 1): (1, 1)}, own_rates=True
+            ),
+            ValueError,
+            "counts have no prompts",
+        ),
+        (
+            lambda: rate_sums([{"overlap": {"0,1": ["a"]}}], 2),
             TypeError,
             "overlap of 0,1 in record 0",
         ),
         (
-            lambda: pooled_rates([{"overlap": {"0,1": [float("nan")]}}], 2),
+            lambda: rate_sums([{"overlap": {"0,1": [float("nan")]}}], 2),
             ValueError,
-            "must be a list of numbers >= 0",
+            "must be a list of rates in",
         ),
     ],
 )

@@ -8,19 +8,26 @@ import sys
 from types import ModuleType
 
 from cscalc.simulate.agreement import Agreement, agreement
+from cscalc.simulate.batch import simulate_batch
 from cscalc.simulate.coupled import Comparison, compare
 from cscalc.simulate.events import simulate, simulate_until
+from cscalc.simulate.reply import ReplyTally, simulate_reply
 from cscalc.simulate.streams import Stream
 from cscalc.simulate.tally import Tally
+from cscalc.simulate.trees import simulate_tree
 
 __all__ = [
     "Agreement",
     "Comparison",
+    "ReplyTally",
     "Stream",
     "Tally",
     "agreement",
     "compare",
     "simulate",
+    "simulate_batch",
+    "simulate_reply",
+    "simulate_tree",
     "simulate_until",
 ]
 

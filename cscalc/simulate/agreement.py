@@ -17,11 +17,13 @@ class Agreement:
     Attributes
     ----------
     z_tokens : float
-        Tokens per cycle against the law's mean, in the law's own sigmas.
+        Tokens per cycle against the law's mean, in the law's own sigmas (estimated from the
+        tally's blocks where cycles depend on one another).
     z_cost, z_ewif : float
         Cost per cycle and EWIF, in sigmas estimated from the tally.
     lengths : ChiSquare
-        Histogram of emitted lengths against the law.
+        Histogram of emitted lengths against the law. Not tested (p-value 1) where cycles depend
+        on one another: the statistic supposes independent ones.
     """
 
     z_tokens: float
@@ -77,6 +79,10 @@ def agreement(tally: Tally, pmf: npt.ArrayLike, cost: float) -> Agreement:
     tokens = np.arange(law.size)
     mean = float(law @ tokens)
     sigma = float(np.sqrt(float(law @ (tokens - mean) ** 2) / tally.cycles))
+    if tally.blocks:
+        sigma = tally.tokens_sigma
+        if np.isfinite(lengths.statistic):  # else an outcome was seen that the law excludes
+            lengths = ChiSquare(0.0, 0, 1.0)
     return Agreement(
         z_score(tally.tokens_per_cycle - mean, sigma),
         z_score(tally.cost_per_cycle - cost, tally.cost_sigma, rounding=1e-9 * max(1.0, cost)),

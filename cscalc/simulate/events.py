@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import check_int, check_number
+from cscalc._checks import Floats, check_int, check_number
+from cscalc.acceptance import Mixture
 from cscalc.cascade import Cascade
 from cscalc.profile import Profile
 from cscalc.simulate.programs import (
+    alphas_as_rates,
     check_pair,
     curves_of,
     drafts_only,
@@ -22,12 +24,21 @@ from cscalc.simulate.programs import (
 )
 from cscalc.simulate.streams import Stream
 from cscalc.simulate.tally import Tally
+from cscalc.simulate.worlds import (
+    AT_ONCE,
+    WITH_MEMORY,
+    Abstain,
+    World,
+    check_abstain,
+    options_of,
+    world_of,
+)
 from cscalc.stats import check_confidence, check_generator
 
 BATCH = 1 << 14  # uniform numbers held at once: 128 KiB stay in the cache
 FIRST = 10_000  # cycles before `simulate_until` believes its first interval
 Progress = Callable[[int, int], Any]
-Filled = tuple[Iterable[int], Iterable[int], tuple[float, float, float]]
+Filled = tuple[Iterable[int], Iterable[int], Iterable[float]]  # counts, passes, sums of cost
 
 
 def simulate(
@@ -37,6 +48,7 @@ def simulate(
     *,
     rng: np.random.Generator,
     rates: npt.ArrayLike | None = None,
+    abstain: Abstain = None,
     batch: int = BATCH,
 ) -> Tally:
     """Run cycles of `cascade` on `profile`, event by event.
@@ -46,7 +58,7 @@ def simulate(
     cascade : Cascade
         Any cascade of the grammar.
     profile : Profile
-        Acceptance rates and model, costs, one-shot drafts and verification costs.
+        Acceptance rates and model (any), costs, one-shot drafts and verification costs.
     n_cycles : int
         Cycles to run, at least 1.
     rng : numpy.random.Generator
@@ -56,6 +68,10 @@ def simulate(
         that reviewer i accepts a token of model j at position `at` (from 0; the last entry
         serves all later ones) in front of it. Kinds: 0 proposed by a draft; 1 kept,
         2 corrected, 3 added as bonus token by the inner review that j made.
+    abstain : mapping, one-shot model -> float, optional
+        Chance in [0, 1] that a call finds no match and proposes nothing. It is paid all the
+        same, and ends its segment, even one that runs until some length: the text has not
+        changed, so the model would find nothing again.
     batch : int
         Cycles at a time; the result does not depend on it, memory does.
 
@@ -70,7 +86,7 @@ def simulate(
         If `rng` is not a generator.
     ValueError
         If `n_cycles` is not positive, the profile lacks a model or a length that the cascade
-        needs, or its acceptance model has memory beyond one review.
+        needs, or `abstain` names a model that is not one-shot.
 
     Notes
     -----
@@ -78,6 +94,15 @@ def simulate(
     is rejected, and adds one token of its own. One uniform number serves the coins of one
     review (inversion); what no later event depends on is not drawn. The readable twin is
     `cscalc.simulate.slow.simulate_slow`.
+
+    Under `Mixture` and `BetaMixture` each cycle is of a prompt of its own. Under `Markov` the
+    run begins after a token drawn from the stationary law of the chain; it goes on from the
+    last emitted token, and what lies beyond is drawn anew. Under `Trace` it begins a text
+    picked at random, and another one at its end, beyond which nothing is emitted. In these two
+    cycles depend on one another, so intervals are taken over blocks that are independent: from
+    one cycle to the next that follows a token of the more common state, or one text. The
+    start's trace in the means fades as 1 / `n_cycles`: take many blocks in one run, not many
+    short runs.
 
     Examples
     --------
@@ -91,11 +116,20 @@ def simulate(
     check_int("n_cycles", n_cycles, least=1)
     check_int("batch", batch, least=1)
     check_pair(cascade, profile)
-    experiment = experiment_of(cascade, profile, rates)
+    experiment = experiment_of(cascade, profile, rates, **options_of(profile, abstain))
     stream = Stream.of(rng, n_cycles)
+    model = profile.acceptance
+    memory = rates is None and isinstance(model, WITH_MEMORY)
+    if check_abstain(abstain, profile) or (memory and not isinstance(model, Mixture)):
+        world = world_of(cascade, profile, rates, abstain)
+        filled, blocks = run_world(world, n_cycles, rng)
+        return Tally.of(experiment, *filled, stream, blocks if world.has_memory else ())
     run = _run_drafts if drafts_only(cascade.drafts) else _run
-    counts, passes, sums = run(cascade, profile, rates, n_cycles, rng, batch)
-    return Tally.of(experiment, counts, passes, sums, stream)
+    if rates is None and isinstance(model, Mixture):
+        filled = _run_kinds(run, cascade, profile, model, n_cycles, rng, batch)
+    else:
+        filled = run(cascade, profile, rates, n_cycles, rng, batch)
+    return Tally.of(experiment, *filled, stream)
 
 
 def simulate_until(
@@ -107,13 +141,14 @@ def simulate_until(
     confidence: float = 0.95,
     max_cycles: int = 10**9,
     rates: npt.ArrayLike | None = None,
+    abstain: Abstain = None,
     progress: bool | Progress | None = None,
 ) -> Tally:
     """Simulate until the EWIF is known to a relative precision.
 
     Parameters
     ----------
-    cascade, profile, rng, rates
+    cascade, profile, rng, rates, abstain
         As for `simulate`.
     rel_err : float
         Wanted half-width of the EWIF's interval over the EWIF, > 0; 0.001 is 0.1 %.
@@ -158,11 +193,12 @@ def simulate_until(
     wanted = min(FIRST, max_cycles)
     while tally is None or tally.cycles < wanted:
         done = tally.cycles if tally else 0
-        part = simulate(cascade, profile, wanted - done, rng=rng, rates=rates)
+        part = simulate(cascade, profile, wanted - done, rng=rng, rates=rates, abstain=abstain)
         tally = part if tally is None else tally + part
-        error = tally.relative_error(confidence)
+        error = tally.relative_error(confidence) if tally.observations > 1 else math.inf
         if error > rel_err:
-            more = math.ceil(1.02 * tally.cycles * (error / rel_err) ** 2)
+            scale = min((error / rel_err) ** 2, max_cycles / tally.cycles)
+            more = math.ceil(1.02 * tally.cycles * scale)
             wanted = min(max_cycles, more, 10 * tally.cycles)
         if bar is not None:
             expected = tally.cycles if error <= rel_err else min(max_cycles, more)
@@ -227,3 +263,50 @@ def _run_drafts(
     tokens = int(counts @ np.arange(counts.size))
     sums = (cycle.cost * n_cycles, cycle.cost**2 * n_cycles, cycle.cost * tokens)
     return counts, [n_cycles * one for one in cycle.passes], sums
+
+
+def _run_kinds(
+    run: Callable[..., Filled], cascade: Cascade, profile: Profile, model: Mixture, n_cycles: int,
+    rng: np.random.Generator, batch: int,
+) -> Filled:  # fmt: skip
+    """Run as many cycles of each kind of prompt as a draw of kinds gives."""
+    counts = np.zeros(cascade.max_length + 2, dtype=np.int64)
+    passes, sums = np.zeros(profile.n_drafts + 1, dtype=np.int64), np.zeros(3)
+    split = rng.multinomial(n_cycles, np.asarray(model.weights))
+    for size, alphas in zip(split, np.asarray(model.alphas), strict=True):
+        if size:
+            rates = alphas_as_rates(alphas)
+            found = run(cascade, profile, rates, int(size), rng, batch)
+            counts += np.asarray(found[0])
+            passes += np.asarray(found[1])
+            sums += np.asarray(found[2])
+    return counts, passes, sums
+
+
+def run_world(
+    world: World, n_steps: int, rng: np.random.Generator, *, batch: int = 1,
+    lockstep: bool = False, block_steps: int | None = None,
+) -> tuple[Filled, Floats]:  # fmt: skip
+    """Run `n_steps` cycles of each sequence of a batch; also the sums over blocks."""
+    from cscalc.simulate import _world_kernels as kernels
+
+    program = world.program
+    if block_steps is None:
+        block_steps = 0 if world.has_memory else 1
+    counts = np.zeros(program.max_length + 2, dtype=np.int64)
+    ran = np.zeros(len(program.rows), dtype=np.int64)
+    places = np.zeros((batch, 2), dtype=np.int64)
+    states = np.zeros((batch, program.max_length + 2), dtype=np.int64)
+    sums, block, blocks = np.zeros((2, 3)), np.zeros(3), np.zeros(kernels.TALLIES)
+    for place, state in zip(places, states, strict=True):
+        kernels.begin(world.kind, place, state, world.firsts, world.lasts, world.easy, rng)
+    at_once = max(1, AT_ONCE // batch)
+    for start in range(0, n_steps, at_once):
+        steps = min(at_once, n_steps - start)
+        table, picks = world.prompts(steps * batch, rng)
+        kernels.run_steps(
+            steps, lockstep, block_steps, world.reference, world.kind, picks, program.depth,
+            places, states, block, counts, ran, sums, blocks, rng, *world.tables(table),
+        )  # fmt: skip
+    kernels.close_block(block, blocks)
+    return (counts, ran @ program.passes, sums[0]), blocks

@@ -1,5 +1,7 @@
 """A cascade and a profile as the integer rows and tables that a simulator steps through."""
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,8 +122,14 @@ def round_of(
     return Round(passes, cost, thresholds)
 
 
-def program_of(cascade: Cascade, profile: Profile, rates: npt.ArrayLike | None = None) -> Program:
-    """Build the program of `cascade` on `profile`.
+def program_of(
+    cascade: Cascade,
+    profile: Profile,
+    rates: npt.ArrayLike | None = None,
+    *,
+    leaves: bool = True,
+) -> Program:
+    """Build the program of `cascade` on `profile`; without `leaves`, every draft has a row.
 
     Raises
     ------
@@ -150,7 +158,7 @@ def program_of(cascade: Cascade, profile: Profile, rates: npt.ArrayLike | None =
         if isinstance(segment, Draft):
             what, length = DRAFT, segment.length
             own[segment.model], paid = _call(segment, profile)
-        elif drafts_only(segment.drafts):
+        elif leaves and drafts_only(segment.drafts):
             leaf = round_of(segment.model, segment.drafts, profile, table, curves)
             what, length, first = LEAF, len(leaf.thresholds) + 1, len(thresholds)
             own, paid = leaf.passes, leaf.cost
@@ -173,7 +181,7 @@ def program_of(cascade: Cascade, profile: Profile, rates: npt.ArrayLike | None =
         rows[row][FIRST_CHILD:] = [len(children), len(drafts)]
         for segment in drafts:
             children.append(len(rows))
-            if isinstance(segment, Review) and not drafts_only(segment.drafts):
+            if isinstance(segment, Review) and not (leaves and drafts_only(segment.drafts)):
                 waiting.append((len(rows), segment.model, segment.drafts))
             add(segment, model)
     return Program(
@@ -210,9 +218,9 @@ def check_pair(cascade: Cascade, profile: Profile) -> None:
 
 
 def experiment_of(
-    cascade: Cascade, profile: Profile, rates: npt.ArrayLike | None = None
+    cascade: Cascade, profile: Profile, rates: npt.ArrayLike | None = None, **options: Any
 ) -> dict[str, Any]:
-    """All that shapes the law of a tally, as plain JSON data."""
+    """All that shapes the law of a tally, as plain JSON data; options that are unset are left out."""
     experiment: dict[str, Any] = {
         "process": VERSION,
         "cascade": cascade.to_dict(),
@@ -226,10 +234,20 @@ def experiment_of(
         },
     }
     if rates is None:
-        experiment["acceptance"] = profile.acceptance.to_dict()
+        experiment["acceptance"] = _acceptance(profile.acceptance)
     else:
         experiment["rates"] = rate_table(profile, rates).tolist()
-    return experiment
+    return experiment | {name: value for name, value in options.items() if value}
+
+
+def _acceptance(model: acceptance.Acceptance) -> dict[str, Any]:
+    """The model's JSON data; of texts only their hash, for a tally is smaller than they are."""
+    data = model.to_dict()
+    if not isinstance(model, acceptance.Trace):
+        return data
+    canonical = json.dumps(data["texts"], sort_keys=True, allow_nan=False)
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    return {"kind": data["kind"], "lengths": list(model.lengths), "sha256": digest}
 
 
 def _reach(cascade: Cascade) -> dict[int, int]:
@@ -259,8 +277,9 @@ def rate_table(profile: Profile, rates: npt.ArrayLike | None) -> Floats:
         model = profile.acceptance
         if not isinstance(model, _TABLES):
             raise ValueError(
-                f"acceptance of kind {model.kind!r} has memory, and the simulator knows tables of "
-                f"rates only: give the profile Independent, ByPosition or Conditional acceptance"
+                f"acceptance of kind {model.kind!r} has memory, and a comparison on common coins "
+                f"needs a table of rates: simulate each cascade alone, or give the profile "
+                f"Independent, ByPosition or Conditional acceptance"
             )
         return np.ascontiguousarray(acceptance.rate_table(profile.alphas, model))
     table = check_rates("rates", rates)
@@ -270,3 +289,8 @@ def rate_table(profile: Profile, rates: npt.ArrayLike | None) -> Floats:
             f"draft, position; got {table.shape}"
         )
     return np.ascontiguousarray(table)
+
+
+def alphas_as_rates(alphas: Floats) -> Floats:
+    """Rates, shape (4, n + 1, n + 1, 1), of independent acceptance with these alphas."""
+    return np.ascontiguousarray(np.broadcast_to(alphas[..., None], (4, *alphas.shape, 1)))

@@ -38,6 +38,10 @@ class Tally:
         times the tokens emitted.
     streams : tuple of Stream
         The random numbers used; recorded, not hashed.
+    blocks : tuple of float
+        Where cycles depend on one another: how many independent blocks of cycles there are,
+        and the sums over them of n n, n t, n c, t t, t c, c c, with n, t, c a block's cycles,
+        tokens and cost. Standard errors are then taken over blocks. Empty otherwise.
 
     Examples
     --------
@@ -61,6 +65,7 @@ class Tally:
     cost_squared: float
     cost_tokens: float
     streams: tuple[Stream, ...] = field(repr=False)
+    blocks: tuple[float, ...] = field(default=(), repr=False)
 
     @classmethod
     def of(
@@ -70,6 +75,7 @@ class Tally:
         passes: Iterable[int],
         sums: Iterable[float],
         stream: Stream,
+        blocks: Iterable[float] = (),
     ) -> "Tally":
         """Build a tally from what a kernel filled in; `sums` as named in `Attributes`."""
         cost, squared, tokens = (float(value) for value in sums)
@@ -81,6 +87,7 @@ class Tally:
             cost_squared=squared,
             cost_tokens=tokens,
             streams=(stream,),
+            blocks=tuple(float(value) for value in blocks),
         )
 
     def __post_init__(self) -> None:
@@ -89,6 +96,10 @@ class Tally:
                 check_int(name, value, least=0)
         for name in ("cost", "cost_squared", "cost_tokens"):
             check_number(name, getattr(self, name), least=0.0)
+        for value in self.blocks:
+            check_number("blocks", value, least=0.0)
+        if len(self.blocks) not in (0, 7):
+            raise ValueError(f"blocks must be empty or 7 sums, got {self.blocks}")
         if not self.counts or self.counts[0] or not sum(self.counts):
             raise ValueError(f"counts must hold cycles of at least 1 token, got {self.counts}")
 
@@ -142,27 +153,37 @@ class Tally:
 
     @property
     def sigma(self) -> float:
-        """Standard error of `ewif` by the delta method; needs two cycles or more."""
-        return ratio_sigma(
-            self.cycles,
-            float(self.tokens),
-            self.cost,
-            float(self.tokens_squared),
-            self.cost_tokens,
-            self.cost_squared,
-        )[1]
+        """Standard error of `ewif` by the delta method; needs `observations` >= 2."""
+        return self._sigma(1, 2)
 
     @property
     def tokens_sigma(self) -> float:
-        """Standard error of `tokens_per_cycle`; needs two cycles or more."""
-        n = self.cycles
-        return ratio_sigma(n, self.tokens, n, self.tokens_squared, self.tokens, n)[1]
+        """Standard error of `tokens_per_cycle`; needs `observations` >= 2."""
+        return self._sigma(1, 0)
 
     @property
     def cost_sigma(self) -> float:
-        """Standard error of `cost_per_cycle`; needs two cycles or more."""
-        n = self.cycles
-        return ratio_sigma(n, self.cost, n, self.cost_squared, self.cost, n)[1]
+        """Standard error of `cost_per_cycle`; needs `observations` >= 2."""
+        return self._sigma(2, 0)
+
+    @property
+    def observations(self) -> int:
+        """Independent observations behind a standard error: blocks if there are, else cycles."""
+        return int(self.blocks[0]) if self.blocks else self.cycles
+
+    def _sigma(self, above: int, below: int) -> float:
+        """Standard error of a ratio of two of (cycles, tokens, cost)."""
+        n = float(self.cycles)
+        tokens = float(self.tokens)
+        sums = n, tokens, self.cost
+        squares = (n, tokens, self.cost, float(self.tokens_squared), self.cost_tokens,
+                   self.cost_squared)  # fmt: skip
+        nn, nt, nc, tt, tc, cc = self.blocks[1:] if self.blocks else squares
+        table = ((nn, nt, nc), (nt, tt, tc), (nc, tc, cc))
+        return ratio_sigma(
+            self.observations, sums[above], sums[below], table[above][above],
+            table[above][below], table[below][below],
+        )[1]  # fmt: skip
 
     def interval(self, confidence: float = 0.95) -> Interval:
         """Interval of `ewif`.
@@ -181,7 +202,7 @@ class Tally:
         Raises
         ------
         ValueError
-            If there is only one cycle.
+            If there is only one cycle, or one block of cycles that depend on one another.
         """
         return self._around(self.ewif, self.sigma, confidence)
 
@@ -194,7 +215,7 @@ class Tally:
         return self.interval(confidence).half_width / self.ewif
 
     def _around(self, mean: float, sigma: float, confidence: float) -> Interval:
-        half = quantile(check_confidence(confidence), self.cycles - 1) * sigma
+        half = quantile(check_confidence(confidence), self.observations - 1) * sigma
         return Interval(mean - half, mean + half)
 
     def __add__(self, other: "Tally") -> "Tally":
@@ -215,6 +236,7 @@ class Tally:
             cost_squared=self.cost_squared + other.cost_squared,
             cost_tokens=self.cost_tokens + other.cost_tokens,
             streams=self.streams + other.streams,
+            blocks=tuple(a + b for a, b in zip(self.blocks, other.blocks, strict=True)),
         )
 
     def __radd__(self, other: object) -> "Tally":
@@ -233,6 +255,7 @@ class Tally:
             "cost_squared": self.cost_squared,
             "cost_tokens": self.cost_tokens,
             "streams": [stream.to_dict() for stream in self.streams],
+            **({"blocks": list(self.blocks)} if self.blocks else {}),
         }
 
     @classmethod
@@ -256,6 +279,7 @@ class Tally:
                 cost_squared=float(data["cost_squared"]),
                 cost_tokens=float(data["cost_tokens"]),
                 streams=tuple(Stream.from_dict(stream) for stream in data["streams"]),
+                blocks=tuple(float(value) for value in data.get("blocks", ())),
             )
         except (TypeError, ValueError) as error:
             raise ValueError(f"{source}: {error}") from error
@@ -283,7 +307,7 @@ class Tally:
 
     def _repr_html_(self) -> str:
         rows = [("cycles", f"{self.cycles:,}"), ("tokens", f"{self.tokens:,}")]
-        if self.cycles > 1 and self.cost > 0.0:
+        if self.observations > 1 and self.cost > 0.0:
             low, high = self.tokens_interval()
             mean = f"{self.tokens_per_cycle:.4f}"
             rows.append(("tokens per cycle (95 %)", f"{mean} ({low:.4f} to {high:.4f})"))

@@ -12,12 +12,13 @@ from math import ceil, floor, gcd, lcm
 import numpy as np
 
 from cscalc._checks import Floats
-from cscalc.acceptance import BONUS, CORRECTED, KEPT, PROPOSED
+from cscalc.acceptance import BONUS, CORRECTED, KEPT, PROPOSED, BetaMixture
 from cscalc.cascade import Cascade, Draft, Review, Segment, call_length, max_length, walk
 from cscalc.profile import Profile
 
-FINE = 512  # steps a cycle that a lattice common to all costs may have
-COARSE = 64  # steps a cycle otherwise
+FINE = 256  # steps a cycle that a lattice common to all costs may have
+COARSE = 128  # steps a cycle otherwise
+COARSEST = 16  # steps a cycle where hundreds of kinds of prompts are averaged
 NOISE = 1e-15  # of the Fourier transform, at most
 
 
@@ -70,6 +71,8 @@ def _draft_cost(segment: Draft, profile: Profile) -> float:
 
 def lattice(cascade: Cascade, profile: Profile, cycle_cost: float) -> tuple[float, bool]:
     """Step of the cost lattice, and whether every pass costs a whole number of steps."""
+    if isinstance(profile.acceptance, BetaMixture):
+        return cycle_cost / COARSEST, False
     parts = {profile.pass_cost(0, m) for m in range(1, cascade.max_length + 2)}
     for segment in walk(cascade.drafts):
         if isinstance(segment, Review):

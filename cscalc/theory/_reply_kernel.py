@@ -1,4 +1,4 @@
-"""Compiled kernel of `cscalc.theory.reply`: cycles follow each other until a reply is done."""
+"""Compiled kernels of `cscalc.theory.reply`: cycles follow each other until a reply is done."""
 
 from typing import Any
 
@@ -52,3 +52,24 @@ def reply_pmf(
             low[slot, s] = size
             high[slot, s] = -1
     return done
+
+
+@njit(cache=True)
+def reply_spectrum(cycle: Any, n_tokens: int) -> Any:
+    """Fourier transform of the steps that a reply takes, from that of a cycle.
+
+    cycle : (frequencies, most + 1), transform over the steps of P(m tokens, g steps). Frequency
+    by frequency, a reply of n tokens is the sum over m of cycle[m] times a reply of n - m.
+    """
+    n_frequencies, width = cycle.shape
+    found = np.empty(n_frequencies, dtype=np.complex128)
+    ring = np.empty(width, dtype=np.complex128)
+    for f in range(n_frequencies):
+        ring[0] = 1.0
+        for n in range(1, n_tokens + 1):
+            total = 0.0j
+            for m in range(1, width):
+                total += cycle[f, m] * (ring[(n - m) % width] if m < n else 1.0)
+            ring[n % width] = total
+        found[f] = ring[n_tokens % width]
+    return found

@@ -100,7 +100,7 @@ def cycle_law(cascade: Cascade, profile: Profile) -> CycleLaw:
     length + 1) positions plus all passes of the drafts.
 
     All laws are exact up to rounding; that of a `BetaMixture` is a quadrature whose last two
-    rules agree to 1e-12 (one pair of models: exact for cycles that review up to 31 tokens).
+    rules agree to 1e-12.
 
     Examples
     --------
