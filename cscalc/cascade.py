@@ -259,6 +259,15 @@ def walk(drafts: tuple[Segment, ...]) -> Iterator[Segment]:
             yield from walk(segment.drafts)
 
 
+def wants_call(segment: Segment, calls: int, length: int) -> bool:
+    """Whether a segment makes another call, after `calls` calls, with `length` tokens drafted."""
+    if segment.until is not None:
+        return length < segment.until
+    if isinstance(segment, Draft):
+        return calls < 1
+    return segment.rounds is not None and calls < segment.rounds
+
+
 def depth(drafts: tuple[Segment, ...]) -> int:
     """Number of reviews inside one another."""
     return max((1 + depth(s.drafts) for s in drafts if isinstance(s, Review)), default=0)

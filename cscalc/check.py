@@ -241,13 +241,18 @@ def check(
     rows = []
     for rng in np.random.default_rng(seed).spawn(n_cascades):
         cascade, profile = random_case(rng)
-        rows.append(_compare(cascade, profile, n_cycles, rng, plant))
+        rows.append(compare_one(cascade, profile, n_cycles, rng, plant))
     return Check(tuple(rows), n_cycles, seed, alarm, plant)
 
 
-def _compare(
-    cascade: Cascade, profile: Profile, n_cycles: int, rng: np.random.Generator, plant: str | None
+def compare_one(
+    cascade: Cascade,
+    profile: Profile,
+    n_cycles: int,
+    rng: np.random.Generator,
+    plant: str | None = None,
 ) -> Row:
+    """Compare law and simulation of one cascade; arguments as for `check`."""
     law = cycle_law(cascade, profile)
     if plant is None:
         tally = simulate(cascade, profile, n_cycles, rng=rng)

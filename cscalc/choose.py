@@ -1,15 +1,20 @@
 """The best cascade for prompts that differ: chosen on each prompt's own rates."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import numpy as np
 
-from cscalc.cascade import Cascade, Draft, Review, Segment
+from cscalc._search_neighbours import neighbours
+from cscalc.cascade import Cascade
 from cscalc.optimize import optimal_config
 from cscalc.own_rates import combined, own_profiles
 from cscalc.plan import Alternative, Plan, make_plan
 from cscalc.profile import Profile
+from cscalc.simulate.replay import has_places, replay_prompts
 from cscalc.theory.law import cycle_law
+
+Numbers = tuple[float, float, float]  # tokens per cycle, cycle cost, EWIF
+SHORTLIST = 24  # cascades that are compared by replay
 
 
 def optimal_for_prompts(profile: Profile, *, max_length: int = 64, max_depth: int = 2) -> Plan:
@@ -39,36 +44,53 @@ def optimal_for_prompts(profile: Profile, *, max_length: int = 64, max_depth: in
     is: where it accepts much it needs few cycles, and most cycles run where it accepts
     little. The objective here is all tokens over all cost when every prompt writes equally
     much. Candidates are the best cascades of every kind for the pooled rates and for each
-    prompt's own; the winner is then improved by changing one or two lengths at a time until
-    nothing helps. Best among these candidates and changes, not proved to be best of all.
+    prompt's own; the winner is improved by changing one or two lengths at a time until
+    nothing helps. If the profile holds acceptance place by place, the best of these and their
+    neighbours are then compared by replay on the measured texts, which knows that copies run
+    on and that a draft may have nothing to propose. Best among these candidates and changes,
+    not proved to be best of all.
     """
     own = list(own_profiles(profile).values())
     limit = profile.max_positions(0)
 
-    def score(cascade: Cascade) -> float:
-        if limit is not None and cascade.max_length + 1 > limit:
-            return 0.0
+    def by_rates(cascade: Cascade) -> Numbers:
         laws = [cycle_law(cascade, one) for one in own]
-        return combined(np.ones(len(laws)), [x.mean for x in laws], [x.cost for x in laws])[2]
+        return combined(np.ones(len(laws)), [x.mean for x in laws], [x.cost for x in laws])
+
+    def by_replay(cascade: Cascade) -> Numbers:
+        rng = np.random.default_rng(0)  # the same numbers for every cascade
+        sums = sum(replay_prompts(cascade, profile, rng=rng).values())
+        tokens, cycles, cost = float(sums[0]), float(sums[1]), float(sums[2:].sum())
+        return tokens / cycles, cost / cycles, tokens / cost
+
+    def fits(cascade: Cascade) -> bool:
+        return limit is None or cascade.max_length + 1 <= limit
 
     pooled = optimal_config(profile, max_length=max_length, max_depth=max_depth)
     plans = [optimal_config(one, max_length=max_length, max_depth=max_depth) for one in own]
-    candidates = {a.cascade for plan in (pooled, *plans) for a in plan.alternatives}
-    scores = {cascade: score(cascade) for cascade in sorted(candidates, key=str)}
-    best = max(scores, key=lambda cascade: scores[cascade])
-    improved = True
-    while improved:
-        improved = False
-        for cascade in _neighbours(best, max_length):
-            if cascade not in scores:
-                scores[cascade] = score(cascade)
-                if scores[cascade] > scores[best] * (1.0 + 1e-9):
-                    best, improved = cascade, True
+    found = {a.cascade for plan in (pooled, *plans) for a in plan.alternatives}
+    scores = {cascade: by_rates(cascade) for cascade in sorted(found, key=str) if fits(cascade)}
+
+    def climb(best: Cascade, score: Callable[[Cascade], Numbers], pairs: bool) -> Cascade:
+        improved = True
+        while improved:
+            improved = False
+            for cascade in neighbours(best, max_length, pairs=pairs):
+                if cascade not in scores and fits(cascade):
+                    scores[cascade] = score(cascade)
+                    if scores[cascade][2] > scores[best][2] * (1.0 + 1e-9):
+                        best, improved = cascade, True
+        return best
+
+    def top(n: int) -> list[Cascade]:
+        return sorted(scores, key=lambda cascade: -scores[cascade][2])[:n]
+
+    best = climb(top(1)[0], by_rates, pairs=True)
+    if has_places(profile):
+        scores = {cascade: by_replay(cascade) for cascade in top(SHORTLIST)}
+        best = climb(top(1)[0], by_replay, pairs=False)
+    tokens, cost, ewif = scores[best]
     others = [Alternative.of(one.cascade, profile) for one in pooled.alternatives]
-    laws = [cycle_law(best, one) for one in own]
-    tokens, cost, ewif = combined(
-        np.ones(len(laws)), [x.mean for x in laws], [x.cost for x in laws]
-    )
     limits = {
         **pooled.limits,
         "proved": False,
@@ -76,41 +98,3 @@ def optimal_for_prompts(profile: Profile, *, max_length: int = 64, max_depth: in
         "own_rates": {"ewif": ewif, "tokens_per_cycle": tokens, "cycle_cost": cost},
     }
     return make_plan(profile, best, others, limits)
-
-
-def _neighbours(cascade: Cascade, most: int) -> Iterator[Cascade]:
-    """Cascades that differ in one number by one or two, in two by one, or by one segment."""
-    ones = list(_changed(cascade.drafts, (-2, -1, 1, 2), most))
-    twos = [two for one in ones for two in _changed(one, (-1, 1), most)]
-    fewer = [cascade.drafts[:i] + cascade.drafts[i + 1 :] for i in range(len(cascade.drafts))]
-    for drafts in (*ones, *fewer, *twos):
-        try:
-            yield Cascade(drafts)
-        except ValueError:  # an until that is already reached
-            continue
-
-
-def _changed(
-    drafts: tuple[Segment, ...], steps: tuple[int, ...], most: int
-) -> Iterator[tuple[Segment, ...]]:
-    for i, segment in enumerate(drafts):
-        for changed in _changed_segment(segment, steps, most):
-            yield (*drafts[:i], changed, *drafts[i + 1 :])
-
-
-def _changed_segment(segment: Segment, steps: tuple[int, ...], most: int) -> Iterator[Segment]:
-    if isinstance(segment, Draft):
-        for step in steps:
-            if 1 <= segment.length + step <= most:
-                yield Draft(segment.model, segment.length + step, until=segment.until)
-        return
-    for step in steps:
-        if segment.rounds is not None and 1 <= segment.rounds + step <= most:
-            yield Review(segment.model, segment.drafts, rounds=segment.rounds + step)
-        if segment.until is not None and 1 <= segment.until + step <= most:
-            yield Review(segment.model, segment.drafts, until=segment.until + step)
-    for inner in _changed(segment.drafts, steps, most):
-        try:
-            yield Review(segment.model, inner, rounds=segment.rounds, until=segment.until)
-        except ValueError:  # an inner until that is already reached
-            continue

@@ -9,10 +9,16 @@ import numpy.typing as npt
 
 from cscalc._checks import check_int, check_number
 from cscalc._search import ABSENT, ALONE, ROUNDS, Found, Space, by_model, most_tokens
+from cscalc._search_laws import Judge, stand_ins
+from cscalc.acceptance import Independent
 from cscalc.cascade import Cascade, Draft, Review, Segment
 from cscalc.plan import Alternative, Plan, make_plan
 from cscalc.profile import Profile, Verify
 from cscalc.theory.law import ewif
+
+CLIMB = 60_000  # work of the climb over all drafts in all states, about 1 us a unit
+LAWS = 2_000  # exact laws computed under an acceptance model that is not independent
+CLIMBED = 3  # candidates whose neighbours are tried there
 
 
 def optimal_config(
@@ -47,7 +53,7 @@ def optimal_config(
         distance of the best, so that exact ties resolve to the smaller cascade.
     proof_steps : int
         Partial cascades that the proof of optimality may look at, about 2 million a second;
-        0 leaves it out.
+        0 leaves it out. There is no proof but for independent acceptance.
 
     Returns
     -------
@@ -91,6 +97,14 @@ def optimal_config(
     from the best it can be. The tests compare the result for up to three drafts with complete
     enumeration of the grammar on small limits.
 
+    All this holds for independent acceptance. Under any other acceptance model of
+    `cscalc.acceptance` the candidates are the best cascades of several independent profiles
+    (mean rates; first and last positions; each kind of prompt or text; easy and hard tokens),
+    evaluated by their exact law under the model itself. The three best are improved by
+    changing one or two numbers at a time, or leaving a segment out, until nothing helps. That
+    is the best of these candidates and changes, not proved to be the best of the grammar;
+    ``plan.limits["proved"]`` is False and ``plan.limits["acceptance"]`` names the model.
+
     Examples
     --------
     >>> plan = optimal_config([0.8], [0.1])
@@ -108,15 +122,13 @@ def optimal_config(
         "tolerance": check_number("tolerance", tolerance, least=0.0, most=0.1),
     }
     check_int("proof_steps", proof_steps, least=0)
-    space = Space.of(profile, max_length, max_depth, tolerance)
-    found = space.search(profile.n_drafts)
     limits["most_tokens"] = most_tokens(max_length)
-    limits["proved"] = False
-    if proof_steps and profile.n_drafts:
-        limits["proved"] = _prove(space, profile, found, limits, proof_steps)
-    trimmed = [space.trimmed(one, tolerance) for one in found]
-    alternatives = [Alternative.of(one.cascade, profile) for one in trimmed]
-    alternatives.append(Alternative.of(Cascade(()), profile))
+    if isinstance(profile.acceptance, Independent):
+        cascades, limits["proved"] = _independent(profile, limits, proof_steps)
+    else:
+        cascades, limits["proved"] = _by_law(profile, limits), False
+        limits["acceptance"] = profile.acceptance.kind
+    alternatives = [Alternative.of(one, profile) for one in (*cascades, Cascade(()))]
     top = max(one.ewif for one in alternatives)
     near = [one for one in alternatives if one.ewif >= top * (1.0 - tolerance)]
     chosen = min(near, key=lambda one: (len(one.cascade.models), one.cascade.max_length))
@@ -136,6 +148,35 @@ def _as_profile(
     if costs is None:
         raise TypeError("costs are missing: give optimal_config(alphas, costs) or a Profile")
     return Profile(alphas, costs, one_shot=one_shot, verify=verify)
+
+
+def _independent(
+    profile: Profile, limits: dict[str, Any], proof_steps: int
+) -> tuple[list[Cascade], bool]:
+    """Ends of the search under independent acceptance; whether the best is proved to be that."""
+    space = Space.of(profile, limits["max_length"], limits["max_depth"], limits["tolerance"])
+    found = space.search(profile.n_drafts)
+    everyone = tuple(range(1, profile.n_drafts + 1))
+    allow, starts = space.only(everyone), space.starts(found, everyone)
+    first = 1 if proof_steps and profile.n_drafts <= 3 else len(starts)
+    found += space.climb(allow, starts[:first], CLIMB)
+    proved = False
+    if proof_steps and profile.n_drafts:
+        proved = _prove(space, profile, found, limits, proof_steps)
+    if not proved and starts[first:]:  # not needed where the proof came to its end
+        found += space.climb(allow, starts[first:], CLIMB)
+    return [space.trimmed(one, limits["tolerance"]).cascade for one in found], proved
+
+
+def _by_law(profile: Profile, limits: dict[str, Any]) -> list[Cascade]:
+    """Ends of the search under any other acceptance model."""
+    candidates: set[Cascade] = set()
+    for one in stand_ins(profile):
+        candidates.update(_independent(one, limits, 0)[0])
+    judge = Judge(profile, limits["max_length"], LAWS)
+    ranked = judge.ranked(candidates)
+    best = judge.ranked(judge.climbed(one) for one in ranked[:CLIMBED])[:1]
+    return ranked + [judge.shortened(one, limits["tolerance"]) for one in best]
 
 
 def _prove(

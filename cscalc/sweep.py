@@ -139,7 +139,7 @@ def sweep(
     >>> dict(grid.sizes), grid["cost"].units
     ({'alpha': 2, 'cost': 1, 'length': 5}, 'target passes')
     >>> round(float(grid["ewif"].sel(alpha=0.8, cost=0.1, length=5)), 6)
-    2.459520
+    2.45952
     """
     if not callable(function):
         raise TypeError(f"function must be callable, got {function!r}")
@@ -211,7 +211,7 @@ def _connected(client: Any, scheduler: str | None, workers: int | None) -> Itera
         if workers is not None:
             address: Any = LocalCluster(
                 n_workers=check_int("workers", workers, least=1), threads_per_worker=1,
-                dashboard_address=None,
+                dashboard_address=":0",
             )  # fmt: skip
             stack.enter_context(address)
         else:
@@ -238,7 +238,7 @@ def _compute(
 
     futures = client.map(_run_chunk, missing, grid=grid, pure=False)  # not an earlier sweep's
     try:
-        for _, chunk in as_completed(futures, with_results=True):
+        for _, chunk in as_completed(futures, loop=client.loop, with_results=True):
             yield chunk
     finally:
         client.cancel(futures)

@@ -13,8 +13,10 @@ from typer.testing import CliRunner
 
 from cscalc._check_cases import PLANTS, random_case, simulate_with
 from cscalc.acceptance import rate_table
-from cscalc.check import KINDS, Check, check
+from cscalc.cascade import Cascade, Draft, Review
+from cscalc.check import KINDS, Check, check, compare_one
 from cscalc.cli import app
+from cscalc.profile import Profile
 from cscalc.simulate import agreement
 from cscalc.theory.law import cycle_law
 
@@ -152,6 +154,15 @@ def test_p_values_are_uniform_when_theory_holds():
         assert p.size > 80, kind
         assert np.mean(p < 0.1) == pytest.approx(0.1, abs=4.5 * np.sqrt(0.09 / p.size)), kind
         assert np.mean(p < 0.5) == pytest.approx(0.5, abs=4.5 * np.sqrt(0.25 / p.size)), kind
+
+
+def test_a_cost_too_rare_to_be_seen_is_no_alarm():
+    # a second round comes once in 3,334 cycles; seen in none of 1,000, the spread is 0
+    cascade = Cascade((Review(1, (Draft(2, 3),), until=4),))
+    profile = Profile([[1, 0.5, 0.5], [0, 1, 0.9999], [0, 0, 1]], [0.3, 0.1])
+    rows = [compare_one(cascade, profile, 1000, rng) for rng in np.random.default_rng(1).spawn(20)]
+    assert any(row.simulated[1] == pytest.approx(1.6) for row in rows)
+    assert all(row.p_values["cost"] > 1e-3 for row in rows)
 
 
 def test_the_table_shows_the_worst_first_and_not_more_than_asked():

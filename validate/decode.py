@@ -7,10 +7,9 @@ from typing import Any
 
 import torch
 
-from cscalc.cascade import Cascade, Draft, Review, Segment, walk
+from cscalc.cascade import Cascade, Draft, Review, Segment, walk, wants_call
 from validate.chance import Chance, Sampled
 from validate.models import Models
-from validate.reference import wants_call
 from validate.sampling import Law, Laws, PointLaw, Sampling
 from validate.verify import accept_probability, correction
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from cscalc._checks import Floats
 from cscalc.cascade import Cascade, Draft
-from cscalc.own_rates import combined
+from cscalc.own_rates import combined, own_profiles
 from cscalc.profile import Profile
 from cscalc.simulate import simulate
 from cscalc.theory.law import cycle_law
@@ -53,9 +54,9 @@ class Group:
         "same" (the prompts alpha was measured on) or "held-out".
     n_prompts : int
     pooled, own, simulated, measured : dict of quantity -> Estimate
-        Predicted with one rate for all prompts; predicted with each prompt's own rates (on
-        held-out prompts: with the spread of the measured prompts' rates, and the interval
-        that this spread implies); simulated with the pooled rates; measured.
+        Predicted with one rate for all prompts; predicted with each prompt's own rates, place
+        by place (on held-out prompts: with those of the measured prompts, and the interval
+        that their spread implies); simulated with the pooled rates; measured.
     """
 
     name: str
@@ -98,7 +99,7 @@ def make_group(
     name: str,
     cascade: Cascade,
     profile: Profile,
-    own: Mapping[int, Profile],
+    own: Mapping[int, Floats],
     records: Sequence[Mapping[str, Any]],
     rng: np.random.Generator,
 ) -> Group:
@@ -118,15 +119,10 @@ def make_group(
         "speedup": Estimate(tally.ewif, *tally.interval(0.95)),
     }
     if name == "same":
-        laws = [cycle_law(cascade, own[r["question_id"]]) for r in records]
-        own_part = {
-            k: Estimate.exact(v)
-            for k, v in _combined(
-                sums[:, 0], [x.mean for x in laws], [x.cost for x in laws]
-            ).items()
-        }
+        together = _quantities(sum(own[r["question_id"]] for r in records))
+        own_part = {name: Estimate.exact(float(value)) for name, value in together.items()}
     else:
-        own_part = _held_out_prediction(cascade, own, sums[:, 0], rng)
+        own_part = _held_out_prediction(np.array(list(own.values())), len(records), rng)
     return Group(
         name,
         len(records),
@@ -137,31 +133,27 @@ def make_group(
     )
 
 
-def _combined(tokens: Any, means: Any, costs: Any) -> dict[str, float]:
-    """Quantities of a set of prompts from each prompt's own law, weighted by tokens written."""
-    return dict(zip(QUANTITIES, combined(tokens, means, costs), strict=True))
+def _quantities(sums: Any) -> dict[str, Any]:
+    """Predicted quantities of summed replays: tokens, cycles, costs by model; shape (..., n)."""
+    tokens, cycles, cost = sums[..., 0], sums[..., 1], sums[..., 2:].sum(axis=-1)
+    return {
+        "tokens_per_cycle": tokens / cycles,
+        "cycle_cost": cost / cycles,
+        "speedup": tokens / cost,
+    }
 
 
 def _held_out_prediction(
-    cascade: Cascade, own: Mapping[int, Profile], tokens: np.ndarray, rng: np.random.Generator
+    own: Floats, n_prompts: int, rng: np.random.Generator
 ) -> dict[str, Estimate]:
-    """What the measured prompts' spread predicts for other prompts that write `tokens` each."""
-    laws = [cycle_law(cascade, profile) for profile in own.values()]
-    means, costs = np.array([x.mean for x in laws]), np.array([x.cost for x in laws])
-    variances = np.array([x.variance for x in laws])
-    equal = np.full(len(laws), float(tokens.mean()))
-    centre = _combined(equal, means, costs)
-    draws: dict[str, list[float]] = {name: [] for name in QUANTITIES}
-    for _ in range(RESAMPLES):
-        future = rng.integers(len(laws), size=tokens.size)
-        again = rng.integers(len(laws), size=len(laws))
-        cycles = tokens / means[future]
-        noise = rng.standard_normal(tokens.size) * np.sqrt(variances[future] / cycles)
-        ahead = _combined(tokens, np.maximum(1.0, means[future] + noise), costs[future])
-        refit = _combined(equal, means[again], costs[again])
-        for name in QUANTITIES:
-            draws[name].append(ahead[name] * centre[name] / refit[name])
-    return {name: Estimate(centre[name], *_interval(np.array(draws[name]))) for name in QUANTITIES}
+    """What replays of the measured prompts, (prompts, sums), predict for `n_prompts` others."""
+    centre = _quantities(own.sum(axis=0))
+    future = _quantities(own[rng.integers(len(own), size=(RESAMPLES, n_prompts))].sum(axis=1))
+    again = _quantities(own[rng.integers(len(own), size=(RESAMPLES, len(own)))].sum(axis=1))
+    return {
+        name: Estimate(float(value), *_interval(future[name] * value / again[name]))
+        for name, value in centre.items()
+    }
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:
@@ -172,73 +164,91 @@ def _interval(values: np.ndarray) -> tuple[float, float]:
 def by_task(
     cascade: Cascade,
     profile: Profile,
-    own: Mapping[int, Profile],
+    own: Mapping[int, Floats],
     records: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
     """By task: the target's rates of each draft, and tokens per cycle, predicted and measured."""
     pooled = cycle_law(cascade, profile).mean
+    rates = own_profiles(profile)
     rows = []
     for task in sorted({r["category"] for r in records}):
         part = [r for r in records if r["category"] == task]
         mine = [r for r in part if r["question_id"] in own]
-        laws = [cycle_law(cascade, own[r["question_id"]]) for r in mine]
-        sums = _sums(part)
-        predicted = (
-            _combined(_sums(mine)[:, 0], [x.mean for x in laws], [x.cost for x in laws])
-            if mine
-            else None
-        )
-        measured = _measured(sums.sum(axis=0))
-        alphas = [own[r["question_id"]].alphas[0, 1:] for r in mine]
-        rows.append(
-            {
-                "task": task,
-                "prompts": len(part),
-                "alphas": np.mean(alphas, axis=0).tolist() if alphas else None,
-                "pooled_tokens_per_cycle": pooled,
-                "own_tokens_per_cycle": predicted["tokens_per_cycle"] if predicted else None,
-                "same_tokens_per_cycle": (
-                    float(_measured(_sums(mine).sum(axis=0))["tokens_per_cycle"]) if mine else None
-                ),
-                "tokens_per_cycle": float(measured["tokens_per_cycle"]),
-                "speedup": float(measured["speedup"]),
-            }
-        )
+        row: dict[str, Any] = {
+            "task": task,
+            "prompts": len(part),
+            "alphas": None,
+            "pooled_tokens_per_cycle": pooled,
+            "own_tokens_per_cycle": None,
+            "same_tokens_per_cycle": None,
+        }
+        if mine:
+            numbers = [r["question_id"] for r in mine]
+            predicted = _quantities(sum(own[n] for n in numbers))
+            same = _measured(_sums(mine).sum(axis=0))
+            row["alphas"] = np.mean([rates[n].alphas[0, 1:] for n in numbers], axis=0).tolist()
+            row["own_tokens_per_cycle"] = float(predicted["tokens_per_cycle"])
+            row["same_tokens_per_cycle"] = float(same["tokens_per_cycle"])
+        measured = _measured(_sums(part).sum(axis=0))
+        row["tokens_per_cycle"] = float(measured["tokens_per_cycle"])
+        row["speedup"] = float(measured["speedup"])
+        rows.append(row)
     return rows
 
 
 def cycle_times(
-    cascade: Cascade, profile: Profile, records: Sequence[Mapping[str, Any]]
+    cascade: Cascade,
+    profile: Profile,
+    own: Mapping[int, Floats],
+    records: Sequence[Mapping[str, Any]],
 ) -> dict[str, dict[str, float]]:
-    """Where the time of a cycle goes, in plain tokens' time: predicted and measured by model."""
-    law = cycle_law(cascade, profile)
+    """Where the time of a cycle goes, in plain tokens' time: predicted and measured by model.
+
+    Predicted with the prompts' own rates, place by place.
+    """
     sums = _sums(records).sum(axis=0)
     unit = sums[4] / sums[3]
     cycles = sums[1]
-    spent = {
-        model: sum(r["cascade"]["seconds"].get(str(model), 0.0) for r in records) / cycles / unit
-        for model in (0, *cascade.models)
-    }
-    predicted = {profile.names[m]: float(law.costs[m]) for m in (0, *cascade.models)}
-    measured = {profile.names[m]: float(spent[m]) for m in (0, *cascade.models)}
-    other = float(sums[2] / cycles / unit - sum(spent.values()))
-    return {
-        "predicted": {**predicted, "outside the passes": 0.0},
-        "measured": {**measured, "outside the passes": other},
-    }
+    chosen = [own[r["question_id"]] for r in records if r["question_id"] in own]
+    replayed = np.sum(chosen or list(own.values()), axis=0)
+    predicted, measured = {}, {}
+    for model in (0, *cascade.models):
+        name = profile.names[model]
+        spent = sum(r["cascade"]["seconds"].get(str(model), 0.0) for r in records)
+        predicted[name] = float(replayed[2 + model] / replayed[1])
+        measured[name] = float(spent / cycles / unit)
+    measured["outside the passes"] = float(sums[2] / cycles / unit - sum(measured.values()))
+    return {"predicted": {**predicted, "outside the passes": 0.0}, "measured": measured}
 
 
-def named_terms(group: Group, cycle: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:
-    """Factors that multiply up to measured over predicted speed-up (pooled rates), named."""
+def named_terms(
+    cascade: Cascade, profile: Profile, group: Group, cycle: Mapping[str, Mapping[str, float]]
+) -> list[dict[str, Any]]:
+    """Factors that multiply up to measured over predicted speed-up (one rate), named.
+
+    One rate for all prompts; then a rate for each prompt; then its rates place by place; then
+    the run itself; then the time of each model in the run against its measured cost.
+    """
+    laws = [cycle_law(cascade, one) for one in own_profiles(profile).values()]
+    each = combined(np.ones(len(laws)), [x.mean for x in laws], [x.cost for x in laws])
     pooled, own, measured = group.pooled, group.own, group.measured
+    by_place = own["tokens_per_cycle"].value
     terms = [
         {
             "term": "acceptance differs between prompts",
-            "factor": own["tokens_per_cycle"].value / pooled["tokens_per_cycle"].value,
+            "factor": each[0] / pooled["tokens_per_cycle"].value,
         },
         {
-            "term": "acceptance depends on position and on inner reviews; chance",
-            "factor": measured["tokens_per_cycle"].value / own["tokens_per_cycle"].value,
+            "term": "acceptance differs from place to place; copies run on",
+            "factor": by_place / each[0],
+        },
+        {
+            "term": "chance, and what a replay leaves out",
+            "factor": measured["tokens_per_cycle"].value / by_place,
+        },
+        {
+            "term": "fewer positions to verify where a draft has no proposal",
+            "factor": pooled["cycle_cost"].value / own["cycle_cost"].value,
         },
     ]
     so_far = sum(cycle["predicted"].values())

@@ -15,7 +15,13 @@ from validate.models import Models
 from validate.overlaps import measure_overlaps
 from validate.prompts import Prompt
 from validate.sampling import Sampling
-from validate.timing import measure_one_shot, measure_passes, summary
+from validate.timing import (
+    UNIT_PASSES,
+    measure_one_shot,
+    measure_passes,
+    pass_ratios,
+    summary,
+)
 
 Progress = Callable[[str, int, int], None]  # stage, done, of
 
@@ -86,15 +92,15 @@ def measure(
     records = [known[str(p.question_id)] for p in prompts]
     if "passes" not in known:
         text = _realistic_text(records)
-        total = len(models.language) * positions * (repeats + 1)
+        widths = range(1, positions + 1)
+        total = len(models.language) * (positions + UNIT_PASSES - 1) * (repeats + 1)
         seconds = measure_passes(
-            models, text, positions=range(1, positions + 1), repeats=repeats, seed=seed,
+            models, text, positions=widths, repeats=repeats, seed=seed,
             progress=lambda done: progress("cost", done, total),
         )  # fmt: skip
         calls = measure_one_shot(models, text, start=len(text) // 2, length=10)
-        passes = {m: {w: summary(s) for w, s in by.items()} for m, by in seconds.items()}
-        one_shot = {m: summary(s) for m, s in calls.items()}
-        remember("passes", {"context": len(text), "passes": passes, "calls": one_shot})
+        record = {"context": len(text), "repeats": repeats, **pass_ratios(seconds)}
+        remember("passes", {**record, "calls": {m: summary(s) for m, s in calls.items()}})
     return profile_from(models, records, known["passes"], experiment)
 
 
@@ -106,17 +112,14 @@ def profile_from(
 ) -> Profile:
     """Profile of pooled records; see `measure` for what they hold."""
     one_shot = tuple(sorted(models.one_shot))
-    unit = passes["passes"]["0"]["1"]["median"]
-    costs = []
-    for number in range(1, len(models)):
-        if number in models.one_shot:
-            costs.append(passes["calls"][str(number)]["median"] / unit)
-        else:
-            costs.append(passes["passes"][str(number)]["1"]["median"] / unit)
-    verify = {
-        int(number): [by[str(m)]["median"] / by["1"]["median"] for m in range(1, len(by) + 1)]
-        for number, by in passes["passes"].items()
-    }
+    unit = passes["unit_seconds"]
+    costs = [
+        passes["calls"][str(number)]["median"] / unit
+        if number in models.one_shot
+        else passes["costs"][str(number)]
+        for number in range(1, len(models))
+    ]
+    verify = {int(number): curve for number, curve in passes["verify"].items()}
     prompts = [{k: v for k, v in record.items() if k != "tokens"} for record in records]
     return Profile(
         pooled_rates(records, len(models), one_shot),

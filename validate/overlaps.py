@@ -26,6 +26,14 @@ class Overlaps:
         min(p, q), or whether the argmaxes agree if decoding is greedy. One-shot draft j: the
         overlap of every proposal that would be looked at if it drafted alone along this
         text, 10 tokens a call; 0 for a call without a proposal. The mean is alpha.
+    kept : dict of "0,j" -> list of float
+        Chance that the token written at a place had been proposed by draft j and kept by the
+        target, given that it was written: min(1, q/p).
+    calls : dict of "i,j" -> list of list of float
+        One-shot draft j called at every place: overlap with model i of its proposals, up to
+        the first that is not the text's own (for the target: 1 and then 0, given the text).
+    proposed : dict of "j" -> list of int
+        Tokens that the one-shot draft j proposes at every place, at most 16.
     survival : dict of "i,j" -> list of float
         Entry k: expected number of contexts in which the first k proposals of draft j, made
         there, are all accepted by model i (k = 0, 1, ..., 16; entry 0 counts contexts with
@@ -34,13 +42,28 @@ class Overlaps:
 
     contexts: int
     overlap: dict[str, list[float]]
+    kept: dict[str, list[float]]
+    calls: dict[str, list[list[float]]]
+    proposed: dict[str, list[int]]
     survival: dict[str, list[float]]
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""
-        rounded = {pair: [round(x, 6) for x in values] for pair, values in self.overlap.items()}
-        survival = {pair: [round(x, 4) for x in v] for pair, v in self.survival.items()}
-        return {"contexts": self.contexts, "overlap": rounded, "survival": survival}
+
+        def rounded(part: dict[str, list[float]]) -> dict[str, list[float]]:
+            return {pair: [round(x, 5) for x in values] for pair, values in part.items()}
+
+        return {
+            "contexts": self.contexts,
+            "overlap": rounded(self.overlap),
+            "kept": rounded(self.kept),
+            "calls": {
+                pair: [[round(x, 5) for x in call] for call in calls]
+                for pair, calls in self.calls.items()
+            },
+            "proposed": self.proposed,
+            "survival": rounded(self.survival),
+        }
 
 
 def measure_overlaps(
@@ -61,20 +84,28 @@ def measure_overlaps(
         for number, model in models.language.items()
     }
     overlap: dict[str, list[float]] = {}
+    kept: dict[str, list[float]] = {}
+    calls: dict[str, list[list[float]]] = {}
+    proposed: dict[str, list[int]] = {}
     survival: dict[str, list[float]] = {}
     for i, reviewer in laws.items():
         for j, draft in laws.items():
             if i < j:
                 at = _overlap_rows(reviewer, draft)
                 overlap[f"{i},{j}"] = at
-                survival[f"{i},{j}"] = _survival(at, _kept_if_emitted(reviewer, draft, reply))
+                if_emitted = _kept_if_emitted(reviewer, draft, reply)
+                survival[f"{i},{j}"] = _survival(at, if_emitted)
+                if i == 0:
+                    kept[f"{i},{j}"] = if_emitted
     for j, one_shot in models.one_shot.items():
         proposals = [one_shot.propose([*prompt, *reply[:t]], SURVIVAL) for t in range(len(reply))]
+        proposed[str(j)] = [len(call) for call in proposals]
         for i, reviewer in laws.items():
             if i < j:
+                calls[f"{i},{j}"] = _calls(proposals, reviewer, reply, given_text=i == 0)
                 overlap[f"{i},{j}"] = _one_shot_overlap(proposals, reviewer, reply)
                 survival[f"{i},{j}"] = _one_shot_survival(proposals, reviewer, reply)
-    return Overlaps(len(reply), overlap, survival)
+    return Overlaps(len(reply), overlap, kept, calls, proposed, survival)
 
 
 def reply_laws(
@@ -114,6 +145,22 @@ def _survival(overlap: list[float], kept: list[float]) -> list[float]:
             total += weight
         sums.append(total)
     return sums
+
+
+def _calls(
+    proposals: list[list[int]], reviewer: Laws, reply: Sequence[int], *, given_text: bool
+) -> list[list[float]]:
+    """Overlap of each call's proposals, up to the first that is not the text's own."""
+    found = []
+    for start, call in enumerate(proposals):
+        chances: list[float] = []
+        for k, token in enumerate(call[: len(reply) - start]):
+            same = reply[start + k] == token
+            chances.append(float(same) if given_text else reviewer[start + k].prob(token))
+            if not same:
+                break
+        found.append(chances)
+    return found
 
 
 def _one_shot_overlap(

@@ -8,7 +8,7 @@ looked up, not carried.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from cscalc.cascade import Cascade, Draft, Review, Segment
+from cscalc.cascade import Cascade, Review, Segment, wants_call
 from validate.chance import Chance
 from validate.sampling import Law, PointLaw
 from validate.verify import accept_probability, correction
@@ -109,12 +109,3 @@ class Reference:
         if proposal.model in self.one_shot:
             return PointLaw(proposal.token, vocab_size)
         return self.law_of(proposal.model, text)
-
-
-def wants_call(segment: Segment, calls: int, length: int) -> bool:
-    """Whether a segment makes another call, after `calls` calls, with `length` tokens drafted."""
-    if segment.until is not None:
-        return length < segment.until
-    if isinstance(segment, Draft):
-        return calls < 1
-    return segment.rounds is not None and calls < segment.rounds

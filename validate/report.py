@@ -10,8 +10,8 @@ import numpy as np
 
 from cscalc._files import read_json, write_json
 from cscalc.cascade import Cascade
-from cscalc.own_rates import own_profiles
 from cscalc.profile import Profile
+from cscalc.simulate.replay import replay_prompts
 from validate.gap import (
     QUANTITIES,
     Estimate,
@@ -156,10 +156,11 @@ def report(
 
     Notes
     -----
-    Tokens per cycle of a set of prompts is all tokens over all cycles, so per-prompt means
-    are combined harmonically, weighted by tokens. Measured intervals resample prompts (2,000
-    times, 95 %). The held-out prediction resamples measured prompts, simulates the cycles of
-    as many prompts as were held out, and adds the spread of the estimate itself.
+    Tokens per cycle of a set of prompts is all tokens over all cycles. The prediction with
+    own rates replays the cascade on the measured text with acceptance as it was at every
+    place (`cscalc.simulate.replay`). Measured intervals resample prompts (2,000 times, 95 %).
+    The held-out prediction resamples the replays of the measured prompts, as many as were
+    held out, and adds the spread of the estimate itself in the same way.
     """
     if profile.measurement is None or not profile.measurement.get("prompts"):
         raise ValueError("this profile holds no measurement: make it with `validate.measure`")
@@ -169,7 +170,7 @@ def report(
     run_with = _settings(settings or {})
     _check_same_run(measured_with, run_with, cascade)
     rng = np.random.default_rng([seed, 0x5EED])
-    own = own_profiles(profile)
+    own = replay_prompts(cascade, profile, rng=rng)
     measured_on = set(own)
     same = [r for r in records if r["question_id"] in measured_on]
     other = [r for r in records if r["question_id"] not in measured_on]
@@ -178,14 +179,14 @@ def report(
         if part:
             groups.append(make_group(name, cascade, profile, own, part, rng))
     chosen = same or other
-    cycle = cycle_times(cascade, profile, chosen)
+    cycle = cycle_times(cascade, profile, own, chosen)
     return Report(
         cascade=cascade,
         names=profile.names,
         groups=tuple(groups),
         tasks=tuple(by_task(cascade, profile, own, records)),
         cycle=cycle,
-        residuals=tuple(named_terms(groups[0], cycle)),
+        residuals=tuple(named_terms(cascade, profile, groups[0], cycle)),
         curves=length_curves(cascade, profile),
         run={
             "measured": profile.measurement.get("provenance", {}),

@@ -15,8 +15,9 @@ SMALL = 1e-3  # a factor nearer to 1 than this is not worth a sentence
 COLUMNS = {
     "predicted, one rate": "The exact formula, fed with one acceptance rate per pair of models, "
     "averaged over all prompts.",
-    "predicted, own rates": "The same formula, fed with each prompt's own rates. Held-out "
-    "prompts have none, so there it uses the spread of the others.",
+    "predicted, own rates": "Each prompt's own rates, place by place: the cycles on the text "
+    "that was measured, without running the cascade. Held-out prompts have none, so there it "
+    "uses those of the others.",
     "simulated": "Cycles drawn at random from the same one rate: a check of the formula, which "
     "it must meet.",
     "measured": "What happened: this cascade and plain decoding ran on the same prompts with "

@@ -8,6 +8,8 @@ from typing import Any
 
 from validate.models import Models
 
+UNIT_PASSES = 6  # one-position passes of each model in every repeat: the unit of all costs
+
 
 def measure_passes(
     models: Models,
@@ -17,7 +19,7 @@ def measure_passes(
     repeats: int,
     seed: int,
     progress: Callable[[int], None] = lambda done: None,
-) -> dict[str, dict[str, list[float]]]:
+) -> dict[str, dict[str, list[list[float]]]]:
     """Seconds of a pass over m positions after `text`, for every autoregressive model.
 
     Parameters
@@ -36,19 +38,26 @@ def measure_passes(
 
     Returns
     -------
-    dict of model -> dict of m -> list of seconds
+    dict of model -> dict of m -> list of list of seconds
+        One list a repeat: one time, or `UNIT_PASSES` times for m = 1, to which all others
+        are compared.
     """
     sessions = {number: model.start() for number, model in models.language.items()}
     for session in sessions.values():
         session.extend(text, 1)
     jobs = [(number, m) for number in sessions for m in positions]
-    seconds: dict[str, dict[str, list[float]]] = {
+    jobs += [(number, 1) for number in sessions] * (UNIT_PASSES - 1)
+    seconds: dict[str, dict[str, list[list[float]]]] = {
         str(number): {str(m): [] for m in positions} for number in sessions
     }
     order = random.Random(seed)
     done = 0
     for repeat in range(repeats + 1):
         order.shuffle(jobs)
+        if repeat:
+            for by in seconds.values():
+                for times in by.values():
+                    times.append([])
         for number, m in jobs:
             tokens = [text[(repeat + i) % len(text)] for i in range(m)]
             session = sessions[number]
@@ -59,10 +68,42 @@ def measure_passes(
             spent = time.perf_counter() - began
             session.rewind(len(text))
             if repeat:
-                seconds[str(number)][str(m)].append(spent)
+                seconds[str(number)][str(m)][-1].append(spent)
             done += 1
             progress(done)
     return seconds
+
+
+def pass_ratios(seconds: dict[str, dict[str, list[list[float]]]]) -> dict[str, Any]:
+    """Costs and verification curves, each compared with the unit of its own repeat.
+
+    A machine's speed drifts over seconds; within a repeat all passes share it.
+
+    Returns
+    -------
+    dict
+        "unit_seconds": median one-position pass of the target; "costs": model -> that of the
+        model in target passes; "verify": model -> list over m of its own passes; "spread":
+        model -> list over m of [lower, upper] quartile of the same.
+    """
+    units = {number: [median(times) for times in by["1"]] for number, by in seconds.items()}
+    verify: dict[str, list[float]] = {}
+    spread: dict[str, list[list[float]]] = {}
+    for number, by in seconds.items():
+        verify[number], spread[number] = [], []
+        for m in sorted(by, key=int):
+            ratios = sorted(
+                median(times) / unit for times, unit in zip(by[m], units[number], strict=True)
+            )
+            verify[number].append(1.0 if m == "1" else median(ratios))
+            spread[number].append([ratios[len(ratios) // 4], ratios[3 * len(ratios) // 4]])
+    costs = {
+        number: median(a / b for a, b in zip(unit, units["0"], strict=True))
+        for number, unit in units.items()
+    }
+    return {
+        "unit_seconds": median(units["0"]), "costs": costs, "verify": verify, "spread": spread,
+    }  # fmt: skip
 
 
 def measure_one_shot(

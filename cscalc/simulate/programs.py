@@ -220,7 +220,7 @@ def check_pair(cascade: Cascade, profile: Profile) -> None:
 def experiment_of(
     cascade: Cascade, profile: Profile, rates: npt.ArrayLike | None = None, **options: Any
 ) -> dict[str, Any]:
-    """All that shapes the law of a tally, as plain JSON data; options that are unset are left out."""
+    """All that shapes the law of a tally, as plain JSON data, without options that are unset."""
     experiment: dict[str, Any] = {
         "process": VERSION,
         "cascade": cascade.to_dict(),

@@ -132,12 +132,13 @@ class ReplyTally:
         ----------
         David and Nagaraja, "Order Statistics", 3rd ed., Wiley 2003, Sec. 7.1.
         """
-        from scipy.stats import binom  # slow to load
+        from scipy.special import bdtrik
 
-        check_number("level", level, least=0.0, most=1.0)
+        if check_number("level", level, least=0.0, most=1.0) in (0.0, 1.0):
+            raise ValueError(f"level must lie strictly between 0 and 1, got {level:g}: say 0.95")
         tail = 0.5 * (1.0 - check_confidence(confidence))
-        low = float(binom.ppf(tail, self.replies, level))
-        high = float(binom.isf(tail, self.replies, level)) + 1.0
+        low = float(bdtrik(tail, self.replies, level))  # between two counts
+        high = float(bdtrik(1.0 - tail, self.replies, level)) + 1.0
         return Interval(float(self.costs[self._rank(low)]), float(self.costs[self._rank(high)]))
 
     def _rank(self, count: float) -> int:

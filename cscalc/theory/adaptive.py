@@ -7,6 +7,7 @@ from typing import Any, SupportsFloat
 import numpy.typing as npt
 
 from cscalc._checks import check_int
+from cscalc.acceptance import Independent
 from cscalc.profile import Profile, Verify
 from cscalc.theory._adaptive_levels import Action, Drafted, tables_of, target_level
 
@@ -127,8 +128,8 @@ def adaptive_bound(
     Raises
     ------
     TypeError, ValueError
-        As `Profile`; or if costs are missing or given twice; or if the states are too many
-        for the limits.
+        As `Profile`; or if costs are missing or given twice; or if acceptance is not
+        independent; or if the states are too many for the limits.
 
     Notes
     -----
@@ -159,6 +160,11 @@ def adaptive_bound(
     Action(kind='review', model=1, length=0)
     """
     profile = _as_profile(alphas, costs, one_shot, verify)
+    if not isinstance(profile.acceptance, Independent):
+        raise ValueError(
+            f"the adaptive bound holds for independent acceptance, got a profile with "
+            f"{profile.acceptance.kind!r}: give one with Independent()"
+        )
     check_int("max_length", max_length, least=1)
     check_int("max_depth", max_depth, least=0)
     tables = tables_of(profile, max_length)

@@ -29,7 +29,7 @@ from cscalc.theory.law import _program, _reach, _tables, cycle_law
 Ints = npt.NDArray[np.int64]
 SIGMAS = 15.0
 NEGLIGIBLE = 1e-12
-PROMPTS = 1e-10  # two quadratures over the prompts of a beta mixture agree so well
+PROMPTS = 1e-8  # two quadratures over the prompts of a beta mixture agree so well
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,9 +125,10 @@ def reply_law(cascade: Cascade, profile: Profile, n_tokens: int) -> ReplyLaw:
     of a cycle are dependent, and their joint law is used, on a lattice of costs: exact if all
     passes cost multiples of one unit not below 1/256 of a cycle, else each cost is split
     between its two neighbours on a lattice of 1/128 cycle so that its mean is kept (each adds
-    less than (1/256 cycle)^2 to the variance; on one of 1/16 cycle under `BetaMixture`, where
-    prompts differ far more). Under `Markov` and `Trace`, cycles of unequal cost are taken to cost their
-    mean given where they start. In all cases the mean is exact.
+    less than (1/256 cycle)^2 to the variance). Under `BetaMixture` the lattice is one of 1/16
+    cycle, as prompts differ far more, and a reply of hundreds of tokens takes seconds. Under
+    `Markov` and `Trace`, cycles of unequal cost are taken to cost their mean given where they
+    start. In all cases the mean is exact.
 
     Examples
     --------

@@ -1,0 +1,131 @@
+"""Search under acceptance models that are not independent: candidates, then their neighbours.
+
+The compiled search knows independent acceptance only. So it searches some profiles with
+independent acceptance that stand in for the model; what it finds is compared, and improved
+neighbour by neighbour, by the exact law under the model itself.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from cscalc._checks import Floats
+from cscalc._search import most_tokens
+from cscalc._search_neighbours import neighbours
+from cscalc.acceptance import BetaMixture, ByPosition, Conditional, Markov, Mixture, Trace
+from cscalc.cascade import Cascade, Review, Segment, max_length
+from cscalc.profile import Profile
+from cscalc.theory.law import ewif
+
+FEW = 4  # stand-ins taken one for each kind of prompt, or text, at most
+GAIN = 1.0 + 1e-9  # a neighbour must be better by more than rounding
+
+
+def stand_ins(profile: Profile) -> list[Profile]:
+    """Profiles with independent acceptance whose best cascades may be good for `profile`.
+
+    Always the one of mean rates; the others are extremes of the model: first and last
+    positions, tokens kept by an inner review, each kind of prompt, easy and hard tokens, each
+    text.
+    """
+    alphas = np.array(profile.alphas)
+    model = profile.acceptance
+    found: list[Floats]
+    if isinstance(model, Mixture):
+        heavy = np.argsort(-np.asarray(model.weights), kind="stable")[:FEW]
+        found = [model.mean_alphas, *np.asarray(model.alphas)[heavy]]
+    elif isinstance(model, Markov):
+        found = [model.mean_alphas, *model.state_alphas]
+    elif isinstance(model, BetaMixture):
+        found = [alphas, *_quantiles(alphas, model.concentration)]
+    elif isinstance(model, Trace):
+        texts = [model.overlaps(text, alphas) for text in range(len(model.lengths))]
+        found = [np.concatenate(texts).mean(axis=0), *(one.mean(axis=0) for one in texts[:FEW])]
+    elif isinstance(model, ByPosition):
+        found = [alphas, alphas.copy(), alphas.copy(), alphas.copy()]
+        for pair, given in model.rates.items():
+            rates = np.asarray(given)
+            found[1][pair], found[2][pair], found[3][pair] = rates[0], rates[-1], rates.mean()
+    elif isinstance(model, Conditional):
+        found = [alphas, alphas.copy(), alphas.copy()]
+        for other, named in zip(found[1:], (model.kept, model.corrected), strict=True):
+            for pair, rate in named.items():
+                other[pair] = rate
+    else:
+        found = [alphas]
+    distinct = {one.tobytes(): one for one in found}
+    return [
+        Profile(one, profile.costs, one_shot=profile.one_shot, verify=dict(profile.verify))
+        for one in distinct.values()
+    ]
+
+
+def _quantiles(alphas: Floats, concentration: float) -> list[Floats]:
+    """Rates of prompts at the quartiles."""
+    from scipy.special import betaincinv
+
+    inside = (alphas > 0.0) & (alphas < 1.0)
+    found = []
+    for u in (0.25, 0.75):
+        one = alphas.copy()
+        a = concentration * alphas[inside]
+        one[inside] = np.clip(betaincinv(a, concentration - a, u), 0.0, 1.0)
+        found.append(one)
+    return found
+
+
+@dataclass(slots=True)
+class Judge:
+    """EWIF of cascades by the exact law, each computed once; 0 for those outside the limits."""
+
+    profile: Profile
+    max_length: int
+    left: int  # laws that may still be computed
+    known: dict[Cascade, float] = field(default_factory=dict)
+
+    def score(self, cascade: Cascade) -> float:
+        """EWIF, or 0 where `cascade` is not to be considered."""
+        if cascade not in self.known:
+            fits = self.left > 0 and self._fits(0, cascade.drafts)
+            self.left -= fits
+            self.known[cascade] = ewif(cascade, self.profile) if fits else 0.0
+        return self.known[cascade]
+
+    def _fits(self, reviewer: int, drafts: tuple[Segment, ...]) -> bool:
+        most = most_tokens(self.max_length)
+        known = self.profile.max_positions(reviewer)
+        if known is not None:
+            most = min(most, known - 1)
+        return max_length(drafts) <= most and all(
+            self._fits(one.model, one.drafts) for one in drafts if isinstance(one, Review)
+        )
+
+    def ranked(self, candidates: Iterable[Cascade]) -> list[Cascade]:
+        """Those within the limits, best first; ties in the order of their text."""
+        fit = [one for one in sorted(set(candidates), key=str) if self.score(one) > 0.0]
+        return sorted(fit, key=lambda one: -self.score(one))
+
+    def climbed(self, cascade: Cascade) -> Cascade:
+        """Move to better neighbours until none is better or the budget is used up."""
+        best, improved = cascade, True
+        while improved:
+            improved = False
+            for one in neighbours(best, self.max_length):
+                if self.score(one) > self.score(best) * GAIN:
+                    best, improved = one, True
+        return best
+
+    def shortened(self, cascade: Cascade, tolerance: float) -> Cascade:
+        """The shortest neighbours of neighbours that stay within `tolerance` of `cascade`."""
+        floor = self.score(cascade) * (1.0 - tolerance)
+        shorter: Cascade | None = cascade
+        while shorter is not None:
+            cascade = shorter
+            near = (one for one in neighbours(cascade, self.max_length) if _less(one, cascade))
+            shorter = next((one for one in near if self.score(one) >= floor), None)
+        return cascade
+
+
+def _less(one: Cascade, other: Cascade) -> bool:
+    return (len(one.models), one.max_length) < (len(other.models), other.max_length)
