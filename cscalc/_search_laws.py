@@ -19,6 +19,8 @@ from cscalc.profile import Profile
 from cscalc.theory.law import ewif
 
 FEW = 4  # stand-ins taken one for each kind of prompt, or text, at most
+LAWS = 2_000  # exact laws that a search may compute; fewer where one takes long
+NODES = 24  # kinds of prompts that stand for a beta mixture while it is searched
 GAIN = 1.0 + 1e-9  # a neighbour must be better by more than rounding
 
 
@@ -38,7 +40,7 @@ def stand_ins(profile: Profile) -> list[Profile]:
     elif isinstance(model, Markov):
         found = [model.mean_alphas, *model.state_alphas]
     elif isinstance(model, BetaMixture):
-        found = [alphas, *_quantiles(alphas, model.concentration)]
+        found = [alphas, *(_quantile(alphas, model.concentration, u) for u in (0.25, 0.75))]
     elif isinstance(model, Trace):
         texts = [model.overlaps(text, alphas) for text in range(len(model.lengths))]
         found = [np.concatenate(texts).mean(axis=0), *(one.mean(axis=0) for one in texts[:FEW])]
@@ -61,17 +63,14 @@ def stand_ins(profile: Profile) -> list[Profile]:
     ]
 
 
-def _quantiles(alphas: Floats, concentration: float) -> list[Floats]:
-    """Rates of prompts at the quartiles."""
+def _quantile(alphas: Floats, concentration: float, u: float) -> Floats:
+    """Rates of the prompt at quantile u of a beta mixture."""
     from scipy.special import betaincinv
 
     inside = (alphas > 0.0) & (alphas < 1.0)
-    found = []
-    for u in (0.25, 0.75):
-        one = alphas.copy()
-        a = concentration * alphas[inside]
-        one[inside] = np.clip(betaincinv(a, concentration - a, u), 0.0, 1.0)
-        found.append(one)
+    found = alphas.copy()
+    a = concentration * alphas[inside]
+    found[inside] = np.clip(betaincinv(a, concentration - a, u), 0.0, 1.0)
     return found
 
 
@@ -83,6 +82,22 @@ class Judge:
     max_length: int
     left: int  # laws that may still be computed
     known: dict[Cascade, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, profile: Profile, max_length: int) -> "Judge":
+        """Judge by the profile's own acceptance model; a beta mixture by a sum over prompts."""
+        model, laws = profile.acceptance, LAWS
+        if isinstance(model, BetaMixture):
+            nodes, weights = np.polynomial.legendre.leggauss(NODES)
+            alphas = np.array(profile.alphas)
+            kinds = [_quantile(alphas, model.concentration, (1.0 + x) / 2.0) for x in nodes]
+            profile = Profile(
+                alphas, profile.costs, one_shot=profile.one_shot, verify=dict(profile.verify),
+                acceptance=Mixture(weights, kinds),
+            )  # fmt: skip
+        if isinstance(model, Trace):
+            laws = max(LAWS // 8, min(LAWS, LAWS * 1000 // sum(model.lengths)))
+        return cls(profile, max_length, laws)
 
     def score(self, cascade: Cascade) -> float:
         """EWIF, or 0 where `cascade` is not to be considered."""

@@ -183,7 +183,8 @@ class Mixture(Acceptance):
     Notes
     -----
     The law of a cycle is the average over prompts, each with the same number of cycles; a
-    reply is one prompt's.
+    reply is one prompt's. Where all prompts have replies of the same length instead, hard ones
+    take more cycles, and tokens per cycle are fewer: divide by `mean_reply_times`.
 
     Examples
     --------
@@ -563,6 +564,10 @@ def _tables_read(kind: Callable[..., Acceptance]) -> Callable[[dict[str, Any]], 
     return lambda data: kind(**{name: _from_json(table) for name, table in data.items()})
 
 
+def _trace_read(texts: Sequence[Any]) -> Trace:
+    return Trace([_from_json(text) for text in texts])
+
+
 _KINDS: dict[str, Callable[[dict[str, Any]], Acceptance]] = {
     Independent.kind: lambda data: Independent(**data),
     ByPosition.kind: _tables_read(ByPosition),
@@ -570,5 +575,5 @@ _KINDS: dict[str, Callable[[dict[str, Any]], Acceptance]] = {
     Mixture.kind: lambda data: Mixture(**data),
     BetaMixture.kind: lambda data: BetaMixture(**data),
     Markov.kind: lambda data: Markov(**data),
-    Trace.kind: lambda data: Trace([_from_json(text) for text in data["texts"]]),
+    Trace.kind: lambda data: _trace_read(**data),
 }

@@ -117,20 +117,20 @@ class Check:
 
     def table(self, most: int = 40) -> Any:
         """Return a `rich.table.Table`: at most `most` cascades, those that agree least."""
+        from rich.box import SIMPLE_HEAD
         from rich.table import Table
 
         check_int("most", most, least=1)
         rows = sorted(self.rows, key=lambda row: min(row.p_values.values()))[:most]
-        table = Table(title=self._title(), caption=self.verdict())
+        table = Table(title=self._title(), caption=self.verdict(), box=SIMPLE_HEAD)
         table.add_column("cascade", overflow="fold")
-        table.add_column("acceptance")
-        for name in ("tokens per cycle", "z", "cost", "z", "EWIF", "z", "lengths p"):
-            table.add_column(name, justify="right")
+        for name in ("tokens", "seen", "z", "cost", "seen", "z", "EWIF", "seen", "z", "lengths p"):
+            table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
+            cells = [str(row.cascade)]
             zs = (row.found.z_tokens, row.found.z_cost, row.found.z_ewif)
-            cells = [str(row.cascade), row.profile.acceptance.kind]
             for predicted, simulated, z in zip(row.predicted, row.simulated, zs, strict=True):
-                cells += [f"{predicted:.3f} | {simulated:.3f}", f"{z:+.2f}"]
+                cells += [f"{predicted:.3f}", f"{simulated:.3f}", f"{z:+.2f}"]
             beyond = min(row.p_values.values()) < self.threshold
             style = "bold red" if beyond else None
             table.add_row(*cells, f"{row.found.lengths.p_value:.2g}", style=style)
@@ -139,8 +139,8 @@ class Check:
     def _title(self) -> str:
         plant = "" if self.plant is None else f", planted error: {self.plant}"
         return (
-            f"Exact law | simulation: {len(self.rows)} random cascades, {self.cycles:,} cycles "
-            f"each, seed {self.seed}{plant}"
+            f"{len(self.rows)} random cascades, by exact law and as seen in {self.cycles:,} "
+            f"simulated cycles each; seed {self.seed}{plant}"
         )
 
     def verdict(self) -> str:

@@ -151,7 +151,8 @@ def check(
     if picture is not None:
         check_picture(picture)  # before the work, not after it
     found = run(cascades, cycles, seed=seed, alarm=alarm, plant=plant)
-    Console(stderr=True).print(found.table())
+    wide = None if sys.stderr.isatty() else 110  # a file has no width
+    Console(stderr=True, width=wide).print(found.table())
     if picture is not None:
         found.picture(picture)
         typer.echo(f"written: {picture}", err=True)

@@ -17,8 +17,7 @@ from cscalc.profile import Profile, Verify
 from cscalc.theory.law import ewif
 
 CLIMB = 60_000  # work of the climb over all drafts in all states, about 1 us a unit
-LAWS = 2_000  # exact laws computed under an acceptance model that is not independent
-CLIMBED = 3  # candidates whose neighbours are tried there
+CLIMBED = 3  # candidates whose neighbours are tried if acceptance is not independent
 
 
 def optimal_config(
@@ -101,8 +100,9 @@ def optimal_config(
     `cscalc.acceptance` the candidates are the best cascades of several independent profiles
     (mean rates; first and last positions; each kind of prompt or text; easy and hard tokens),
     evaluated by their exact law under the model itself. The three best are improved by
-    changing one or two numbers at a time, or leaving a segment out, until nothing helps. That
-    is the best of these candidates and changes, not proved to be the best of the grammar;
+    changing one or two numbers at a time, or leaving a segment out, until nothing helps or
+    2000 laws were computed (`BetaMixture`: with a sum over 24 prompts in place of the integral,
+    until the end; `Trace`: fewer for long texts). That is the best of these candidates and changes, not proved to be the best of the grammar;
     ``plan.limits["proved"]`` is False and ``plan.limits["acceptance"]`` names the model.
 
     Examples
@@ -173,7 +173,7 @@ def _by_law(profile: Profile, limits: dict[str, Any]) -> list[Cascade]:
     candidates: set[Cascade] = set()
     for one in stand_ins(profile):
         candidates.update(_independent(one, limits, 0)[0])
-    judge = Judge(profile, limits["max_length"], LAWS)
+    judge = Judge.of(profile, limits["max_length"])
     ranked = judge.ranked(candidates)
     best = judge.ranked(judge.climbed(one) for one in ranked[:CLIMBED])[:1]
     return ranked + [judge.shortened(one, limits["tolerance"]) for one in best]

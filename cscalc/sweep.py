@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -202,14 +203,14 @@ def _connected(client: Any, scheduler: str | None, workers: int | None) -> Itera
         yield client
         return
     try:
-        from distributed import Client, LocalCluster
+        dask: Any = import_module("distributed")
     except ModuleNotFoundError:
         raise ValueError(
             "a sweep on workers needs Dask: pip install 'cscalc[distributed]', or run it here"
         ) from None
     with ExitStack() as stack:
         if workers is not None:
-            address: Any = LocalCluster(
+            address: Any = dask.LocalCluster(
                 n_workers=check_int("workers", workers, least=1), threads_per_worker=1,
                 dashboard_address=":0",
             )  # fmt: skip
@@ -217,7 +218,7 @@ def _connected(client: Any, scheduler: str | None, workers: int | None) -> Itera
         else:
             address = scheduler
         try:
-            found = Client(address, timeout=TIMEOUT, set_as_default=False)
+            found = dask.Client(address, timeout=TIMEOUT, set_as_default=False)
         except (OSError, ValueError) as error:
             raise ValueError(
                 f"no Dask scheduler answers at {address!r}: check the address and that it runs "
@@ -234,11 +235,11 @@ def _compute(
         for start in missing:
             yield _run_chunk(start, grid)
         return
-    from distributed import as_completed
+    dask: Any = import_module("distributed")
 
     futures = client.map(_run_chunk, missing, grid=grid, pure=False)  # not an earlier sweep's
     try:
-        for _, chunk in as_completed(futures, loop=client.loop, with_results=True):
+        for _, chunk in dask.as_completed(futures, loop=client.loop, with_results=True):
             yield chunk
     finally:
         client.cancel(futures)

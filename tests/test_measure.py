@@ -100,7 +100,7 @@ def test_an_interrupted_measurement_goes_on_where_it_stopped(models, profile, tm
     log = tmp_path / "records.jsonl"
 
     def stop(stage, done, of):
-        if stage == "acceptance" and done == 2:
+        if stage == "measure" and done == 2:
             raise KeyboardInterrupt
 
     settings = {"max_tokens": 12, "positions": 4, "repeats": 2, "log": log}
@@ -110,7 +110,7 @@ def test_an_interrupted_measurement_goes_on_where_it_stopped(models, profile, tm
     whole = measure(models, PROMPTS, **settings)
     assert whole.alphas.tolist() == profile.alphas.tolist()
     keys = [json.loads(line).get("key") for line in log.read_text().splitlines()[1:]]
-    assert keys == ["0", "1", "2", "3", "passes"]
+    assert keys == ["0", "1", "2", "3"]
     with pytest.raises(ValueError, match="belongs to another run"):
         measure(models, PROMPTS[:2], **settings)
 

@@ -181,10 +181,9 @@ def test_intervals_over_steps_cover_95_percent(mode):
 def test_bad_input_gets_a_sentence(change, error, words):
     given = {"profile": profile_of(Independent()), "batch": 2, "n_steps": 3, "rng": rng(1)}
     given |= change
+    args = [given.pop(name) for name in ("profile", "batch", "n_steps")]
     with pytest.raises(error, match=words):
-        simulate_batch(
-            CASCADES[1], *(given.pop(k) for k in ("profile", "batch", "n_steps")), **given
-        )
+        simulate_batch(CASCADES[1], *args, **given)
 
 
 def test_batches_of_two_sizes_or_modes_do_not_add():

@@ -198,7 +198,7 @@ def test_reply_tallies_add():
     whole = a + b
     assert whole.costs.tolist() == sorted([*a.costs, *b.costs])
     assert (whole.replies, whole.cycles) == (100, a.cycles + b.cycles)
-    assert whole == b + a or whole.streams != (b + a).streams
+    assert (b + a).costs.tolist() == whole.costs.tolist()
     assert hash(a + b) == hash(whole)
     json.dumps(whole.to_dict(), allow_nan=False)
     with pytest.raises(ValueError, match="twice"):
@@ -240,13 +240,11 @@ def test_abstention_makes_replies_longer():
     ],
 )
 def test_bad_input_gets_a_sentence(change, error, words):
-    given = {"cascade": SPEC, "profile": profile_of("independent"), "n_tokens": 5} | {
-        "n_replies": 2, "rng": rng(1), **change,
-    }  # fmt: skip
+    given = {"cascade": SPEC, "profile": profile_of("independent"), "rng": rng(1)}
+    given |= {"n_tokens": 5, "n_replies": 2, **change}
+    args = [given.pop(name) for name in ("cascade", "profile", "n_tokens", "n_replies")]
     with pytest.raises(error, match=words):
-        simulate_reply(
-            *(given.pop(k) for k in ("cascade", "profile", "n_tokens", "n_replies")), **given
-        )
+        simulate_reply(*args, **given)
 
 
 @pytest.mark.parametrize(

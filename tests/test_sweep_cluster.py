@@ -123,8 +123,6 @@ def test_the_command_runs_on_a_scheduler_named_by_address(cluster, tmp_path):
     options = ["--alpha", ".5,.8", "--cost", ".1", "--length", "1:5:5", "--chunk", "3"]
     found = []
     for name, where in (("here", []), ("there", ["--scheduler", cluster.scheduler_address])):
-        run = CliRunner().invoke(app, ["sweep", *options, "-o", str(tmp_path / name), *where])
-        assert isinstance(run.exception, ValueError)  # no .nc at the end
         path = tmp_path / f"{name}.nc"
         run = CliRunner().invoke(app, ["sweep", *options, "-o", str(path), *where])
         assert run.exit_code == 0, run.exception
@@ -133,15 +131,19 @@ def test_the_command_runs_on_a_scheduler_named_by_address(cluster, tmp_path):
 
 
 def test_workers_may_be_started_for_one_sweep():
-    found = sweep(slow_ewif, workers=2, chunk=30, **GRID)
+    found = sweep(slow_ewif, workers=1, chunk=30, **GRID)
     xr.testing.assert_identical(found, sweep(slow_ewif, **GRID))
 
 
-@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "127.0.0.1:1", "nonsense://a:1"])
-def test_an_unreachable_scheduler_is_a_clear_error(address, monkeypatch, tmp_path):
-    monkeypatch.setattr(sys.modules["cscalc.sweep"], "TIMEOUT", 0.5)
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nonsense://a:1"])
+def test_an_unreachable_scheduler_is_a_clear_error(address, monkeypatch):
+    monkeypatch.setattr(sys.modules["cscalc.sweep"], "TIMEOUT", 0.3)
     with pytest.raises(ValueError, match=f"no Dask scheduler answers at '{address}': check"):
         sweep(speculative_ewif, scheduler=address, **GRID)
+
+
+def test_the_command_says_that_a_scheduler_is_unreachable(monkeypatch, tmp_path):
+    monkeypatch.setattr(sys.modules["cscalc.sweep"], "TIMEOUT", 0.3)
     options = ["--alpha", ".5", "--cost", ".1", "--length", "2", "-o", str(tmp_path / "x.nc")]
-    run = CliRunner().invoke(app, ["sweep", *options, "--scheduler", address])
+    run = CliRunner().invoke(app, ["sweep", *options, "--scheduler", "tcp://127.0.0.1:1"])
     assert "no Dask scheduler answers" in str(run.exception)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from statistics import median
 from typing import Any
 
 import torch
@@ -15,13 +16,7 @@ from validate.models import Models
 from validate.overlaps import measure_overlaps
 from validate.prompts import Prompt
 from validate.sampling import Sampling
-from validate.timing import (
-    UNIT_PASSES,
-    measure_one_shot,
-    measure_passes,
-    pass_ratios,
-    summary,
-)
+from validate.timing import measure_one_shot, measure_passes, pass_ratios
 
 Progress = Callable[[str, int, int], None]  # stage, done, of
 
@@ -54,7 +49,8 @@ def measure(
     positions : int
         Verification cost is measured at every width 1..positions.
     repeats : int
-        Timed passes for each model and width.
+        Timed passes for each model and width, at least; they are spread over the prompts,
+        after each one's answer, so that a machine whose speed drifts is met in all its moods.
     log : path, optional
         JSON Lines of what was measured, one record a prompt; an interrupted measurement
         with the same settings goes on from there.
@@ -83,58 +79,65 @@ def measure(
         if kept is not None:
             kept.append(key, record)
 
+    rounds = -(-repeats // len(prompts))  # timed at every prompt, so that drift averages out
     for done, prompt in enumerate(prompts):
-        progress("acceptance", done, len(prompts))
+        progress("measure", done, len(prompts))
         key = str(prompt.question_id)
         if key not in known:
-            remember(key, _measure_prompt(models, prompt, sampling, max_tokens, seed))
-    progress("acceptance", len(prompts), len(prompts))
+            record = _measure_prompt(models, prompt, sampling, max_tokens, seed)
+            record["timing"] = _time_passes(
+                models, record["tokens"], positions, rounds, seed + done
+            )
+            remember(key, record)
+    progress("measure", len(prompts), len(prompts))
     records = [known[str(p.question_id)] for p in prompts]
-    if "passes" not in known:
-        text = _realistic_text(records)
-        widths = range(1, positions + 1)
-        total = len(models.language) * (positions + UNIT_PASSES - 1) * (repeats + 1)
-        seconds = measure_passes(
-            models, text, positions=widths, repeats=repeats, seed=seed,
-            progress=lambda done: progress("cost", done, total),
-        )  # fmt: skip
-        calls = measure_one_shot(models, text, start=len(text) // 2, length=10)
-        record = {"context": len(text), "repeats": repeats, **pass_ratios(seconds)}
-        remember("passes", {**record, "calls": {m: summary(s) for m, s in calls.items()}})
-    return profile_from(models, records, known["passes"], experiment)
+    return profile_from(models, records, experiment)
 
 
 def profile_from(
-    models: Models,
-    records: Sequence[Mapping[str, Any]],
-    passes: Mapping[str, Any],
-    experiment: Mapping[str, Any],
+    models: Models, records: Sequence[Mapping[str, Any]], experiment: Mapping[str, Any]
 ) -> Profile:
     """Profile of pooled records; see `measure` for what they hold."""
     one_shot = tuple(sorted(models.one_shot))
-    unit = passes["unit_seconds"]
+    ratios = pass_ratios([record["timing"]["passes"] for record in records])
+    unit = ratios["unit_seconds"]
+    calls = {
+        number: [x for record in records for x in record["timing"]["calls"][str(number)]]
+        for number in one_shot
+    }
     costs = [
-        passes["calls"][str(number)]["median"] / unit
-        if number in models.one_shot
-        else passes["costs"][str(number)]
+        median(calls[number]) / unit if number in one_shot else ratios["costs"][str(number)]
         for number in range(1, len(models))
     ]
-    verify = {int(number): curve for number, curve in passes["verify"].items()}
-    prompts = [{k: v for k, v in record.items() if k != "tokens"} for record in records]
+    prompts = [
+        {k: v for k, v in record.items() if k not in ("tokens", "timing")} for record in records
+    ]
     return Profile(
         pooled_rates(records, len(models), one_shot),
         costs,
         one_shot=one_shot,
-        verify=verify,
+        verify={int(number): curve for number, curve in ratios["verify"].items()},
         names=models.names,
         measurement={
             "experiment": dict(experiment),
             "provenance": provenance(),
             "pass_seconds": unit,
-            "passes": dict(passes),
+            "passes": ratios,
+            "contexts": [len(record["tokens"]) for record in records],
             "prompts": prompts,
         },
     )
+
+
+def _time_passes(
+    models: Models, text: Sequence[int], positions: int, repeats: int, seed: int
+) -> dict[str, Any]:
+    """Seconds of passes after `text`, and of one-shot calls along it."""
+    seconds = measure_passes(
+        models, text, positions=range(1, positions + 1), repeats=repeats, seed=seed
+    )
+    calls = measure_one_shot(models, text, start=len(text) // 2, length=10)
+    return {"passes": seconds, "calls": calls}
 
 
 def _measure_prompt(
@@ -154,12 +157,6 @@ def _measure_prompt(
         **overlaps.to_dict(),
         "tokens": [*ids, *reply.tokens],
     }
-
-
-def _realistic_text(records: Sequence[Mapping[str, Any]]) -> list[int]:
-    """The text of median length among prompts with their replies."""
-    texts = sorted((record["tokens"] for record in records), key=len)
-    return list(texts[len(texts) // 2])
 
 
 def encode(models: Models, prompt: Prompt) -> list[int]:

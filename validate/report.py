@@ -160,7 +160,8 @@ def report(
     own rates replays the cascade on the measured text with acceptance as it was at every
     place (`cscalc.simulate.replay`). Measured intervals resample prompts (2,000 times, 95 %).
     The held-out prediction resamples the replays of the measured prompts, as many as were
-    held out, and adds the spread of the estimate itself in the same way.
+    held out, adds the spread of the estimate itself in the same way, and takes 95 % of
+    Student's t on the log scale, because measured prompts are few.
     """
     if profile.measurement is None or not profile.measurement.get("prompts"):
         raise ValueError("this profile holds no measurement: make it with `validate.measure`")

@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
@@ -18,7 +18,6 @@ def measure_passes(
     positions: Sequence[int],
     repeats: int,
     seed: int,
-    progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, dict[str, list[list[float]]]]:
     """Seconds of a pass over m positions after `text`, for every autoregressive model.
 
@@ -30,11 +29,9 @@ def measure_passes(
     positions : sequence of int
         Widths m to time; 1 must be among them.
     repeats : int
-        Timed passes of each width; one more is thrown away as warm-up.
+        Timed passes of each width, after one untimed pass of each model.
     seed : int
         Orders the passes, so that drift hits all alike.
-    progress : callable
-        Told the number of passes done.
 
     Returns
     -------
@@ -45,19 +42,19 @@ def measure_passes(
     sessions = {number: model.start() for number, model in models.language.items()}
     for session in sessions.values():
         session.extend(text, 1)
+        session.extend(text[:1], 1)
+        session.rewind(len(text))
     jobs = [(number, m) for number in sessions for m in positions]
     jobs += [(number, 1) for number in sessions] * (UNIT_PASSES - 1)
     seconds: dict[str, dict[str, list[list[float]]]] = {
         str(number): {str(m): [] for m in positions} for number in sessions
     }
     order = random.Random(seed)
-    done = 0
-    for repeat in range(repeats + 1):
+    for repeat in range(repeats):
         order.shuffle(jobs)
-        if repeat:
-            for by in seconds.values():
-                for times in by.values():
-                    times.append([])
+        for by in seconds.values():
+            for times in by.values():
+                times.append([])
         for number, m in jobs:
             tokens = [text[(repeat + i) % len(text)] for i in range(m)]
             session = sessions[number]
@@ -67,17 +64,21 @@ def measure_passes(
             models.synchronize()
             spent = time.perf_counter() - began
             session.rewind(len(text))
-            if repeat:
-                seconds[str(number)][str(m)][-1].append(spent)
-            done += 1
-            progress(done)
+            seconds[str(number)][str(m)][-1].append(round(spent, 7))
     return seconds
 
 
-def pass_ratios(seconds: dict[str, dict[str, list[list[float]]]]) -> dict[str, Any]:
+def pass_ratios(
+    timings: Sequence[Mapping[str, Mapping[str, Sequence[Sequence[float]]]]],
+) -> dict[str, Any]:
     """Costs and verification curves, each compared with the unit of its own repeat.
 
     A machine's speed drifts over seconds; within a repeat all passes share it.
+
+    Parameters
+    ----------
+    timings : sequence of mapping
+        What `measure_passes` returned, one for each text.
 
     Returns
     -------
@@ -86,6 +87,10 @@ def pass_ratios(seconds: dict[str, dict[str, list[list[float]]]]) -> dict[str, A
         model in target passes; "verify": model -> list over m of its own passes; "spread":
         model -> list over m of [lower, upper] quartile of the same.
     """
+    seconds = {
+        number: {m: [times for one in timings for times in one[number][m]] for m in by}
+        for number, by in timings[0].items()
+    }
     units = {number: [median(times) for times in by["1"]] for number, by in seconds.items()}
     verify: dict[str, list[float]] = {}
     spread: dict[str, list[list[float]]] = {}
@@ -121,13 +126,3 @@ def measure_one_shot(
             spent.append(time.perf_counter() - began)
         seconds[str(number)] = spent[1:]  # the first call reads the whole text
     return seconds
-
-
-def summary(values: Sequence[float]) -> dict[str, Any]:
-    """Count, median and quartiles of timings, in seconds."""
-    ordered = sorted(values)
-    return {
-        "n": len(ordered),
-        "median": median(ordered),
-        "quartiles": [ordered[len(ordered) // 4], ordered[3 * len(ordered) // 4]],
-    }

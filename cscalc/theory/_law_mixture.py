@@ -92,8 +92,6 @@ def _rule(profile: Profile, used: Mask, concentration: float, level: int) -> tup
 def _double_exponential(
     alphas: Floats, used: Mask, concentration: float, level: int
 ) -> tuple[Floats, Floats]:
-    from scipy.special import betainccinv, betaincinv
-
     step = ENDS / (8 << level)
     count = 16 << level
     t = step * np.arange(-count // 2, count // 2 + 1)  # (nodes,)
@@ -110,6 +108,16 @@ def _double_exponential(
     table = np.repeat(alphas[None], u.size, axis=0)
     for alpha in distinct:
         a, b = concentration * alpha, concentration * (1.0 - alpha)
-        rates = np.where(u < 0.5, betaincinv(a, b, u), betainccinv(a, b, above))
+        rates = np.where(u < 0.5, _low_quantile(a, b, u), 1.0 - _low_quantile(b, a, above))
         table[:, used & (alphas == alpha)] = rates[:, None]
     return np.concatenate([(high - low) * slope for low, high in panels]), table
+
+
+def _low_quantile(a: float, b: float, u: Floats) -> Floats:
+    """u-quantile of Beta(a, b), precise near u = 0."""
+    from scipy.special import betaincinv, betaln
+
+    found = betaincinv(a, b, u)
+    lost = np.isnan(found)  # scipy, for some u below 1e-12: there x^a / (a B(a, b)) = u
+    found[lost] = np.exp(np.minimum(0.0, (np.log(a * u[lost]) + betaln(a, b)) / a))
+    return np.asarray(found)
