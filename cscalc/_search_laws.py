@@ -12,15 +12,17 @@ import numpy as np
 
 from cscalc._checks import Floats
 from cscalc._search import most_tokens
-from cscalc._search_neighbours import neighbours
+from cscalc._search_neighbours import neighbours, restructured
 from cscalc.acceptance import BetaMixture, ByPosition, Conditional, Markov, Mixture, Trace
 from cscalc.cascade import Cascade, Review, Segment, max_length
 from cscalc.profile import Profile
 from cscalc.theory.law import ewif
 
 FEW = 4  # stand-ins taken one for each kind of prompt, or text, at most
-LAWS = 2_000  # exact laws that a search may compute; fewer where one takes long
+LAWS = 20_000  # exact laws of about 20 us that a search may compute; fewer of longer ones
+LEAST_LAWS = 2_000
 NODES = 24  # kinds of prompts that stand for a beta mixture while it is searched
+PROMISING = 0.9  # of the best: a new structure that is refined
 GAIN = 1.0 + 1e-9  # a neighbour must be better by more than rounding
 
 
@@ -87,6 +89,8 @@ class Judge:
     def of(cls, profile: Profile, max_length: int) -> "Judge":
         """Judge by the profile's own acceptance model; a beta mixture by a sum over prompts."""
         model, laws = profile.acceptance, LAWS
+        if isinstance(model, Mixture):
+            laws = LAWS // np.size(model.weights)
         if isinstance(model, BetaMixture):
             nodes, weights = np.polynomial.legendre.leggauss(NODES)
             alphas = np.array(profile.alphas)
@@ -95,9 +99,12 @@ class Judge:
                 alphas, profile.costs, one_shot=profile.one_shot, verify=dict(profile.verify),
                 acceptance=Mixture(weights, kinds),
             )  # fmt: skip
-        if isinstance(model, Trace):
-            laws = max(LAWS // 8, min(LAWS, LAWS * 1000 // sum(model.lengths)))
-        return cls(profile, max_length, laws)
+            laws = LAWS // 8
+        elif isinstance(model, Markov):
+            laws = LAWS // 10
+        elif isinstance(model, Trace):
+            laws = LAWS * 20 // sum(model.lengths)
+        return cls(profile, max_length, min(LAWS, max(LEAST_LAWS, laws)))
 
     def score(self, cascade: Cascade) -> float:
         """EWIF, or 0 where `cascade` is not to be considered."""
@@ -121,14 +128,36 @@ class Judge:
         fit = [one for one in sorted(set(candidates), key=str) if self.score(one) > 0.0]
         return sorted(fit, key=lambda one: -self.score(one))
 
-    def climbed(self, cascade: Cascade) -> Cascade:
+    def climbed(self, cascade: Cascade, *, pairs: bool = True) -> Cascade:
         """Move to better neighbours until none is better or the budget is used up."""
         best, improved = cascade, True
         while improved:
             improved = False
-            for one in neighbours(best, self.max_length):
+            for one in neighbours(best, self.max_length, pairs=pairs):
                 if self.score(one) > self.score(best) * GAIN:
                     best, improved = one, True
+        return best
+
+    def improved(self, cascade: Cascade, depth: int) -> Cascade:
+        """Climb, change the structure and climb again until neither helps."""
+        best = self.climbed(cascade, pairs=False)
+        before: Cascade | None = None
+        while best != before:
+            before = best
+            best = self._restructured(best, depth)
+            if best == before:
+                best = self.climbed(best)
+        return best
+
+    def _restructured(self, best: Cascade, depth: int) -> Cascade:
+        """The first better cascade that a change of structure leads to, or `best`."""
+        profile = self.profile
+        changed = restructured(best, profile.n_drafts, profile.one_shot, depth, self.max_length)
+        for one in dict.fromkeys(changed):
+            if self.score(one) >= PROMISING * self.score(best):
+                refined = self.climbed(one, pairs=False)
+                if self.score(refined) > self.score(best) * GAIN:
+                    return refined
         return best
 
     def shortened(self, cascade: Cascade, tolerance: float) -> Cascade:

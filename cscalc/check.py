@@ -163,13 +163,14 @@ class Check:
 
         figure = Figure(figsize=(5.0, 5.0), layout="constrained")
         axes = figure.subplots()
-        wanted = (np.arange(len(self.rows)) + 0.5) / len(self.rows)  # quantiles, uniform law
         for kind, marker in zip(KINDS, "os^D", strict=True):
-            seen = np.sort([row.p_values[kind] for row in self.rows])
+            p_values = [row.p_values[kind] for row in self.rows]
+            seen = np.sort([p for p in p_values if p < 1.0])  # 1: nothing varies
+            wanted = (np.arange(seen.size) + 0.5) / max(1, seen.size)  # of the uniform law
             axes.loglog(
                 wanted, np.maximum(seen, OFF_PAPER), marker, markersize=4, alpha=0.7, label=kind
             )
-        low = wanted[0]
+        low = 0.5 / len(self.rows)
         axes.plot([low, 1.0], [low, 1.0], color="black", linewidth=0.8)
         axes.axhline(self.threshold, color="tab:red", linestyle="--", linewidth=0.8)
         axes.annotate("alarm", (1.0, self.threshold), ha="right", va="bottom", color="tab:red")

@@ -211,6 +211,31 @@ def sweep(
     )
 
 
+@app.command()
+def export(
+    plan: Annotated[Path, typer.Option(help="A plan.json (see: python -m cscalc optimal -o).")],
+    engine: Annotated[str, typer.Option(help="transformers, vllm, sglang or llama.cpp.")],
+    checkpoint: Annotated[
+        list[str] | None, typer.Option(help="Checkpoint of a draft model: '1=Qwen/Qwen3-0.6B'.")
+    ] = None,
+) -> None:
+    """Print the settings that run a plan in another engine, or its best alternative there.
+
+    What to type goes to stderr, with notes; the same as JSON to stdout.
+    """
+    from cscalc.plan import Plan
+
+    names: dict[int, str] = {}
+    for given in checkpoint or []:
+        model, equals, name = given.partition("=")
+        if not (equals and name and model.strip().isdecimal()):
+            raise ValueError(f"--checkpoint must be such as 1=Qwen/Qwen3-0.6B, got {given!r}")
+        names[int(model)] = name
+    settings = Plan.load(plan).export(engine, checkpoints=names)
+    typer.echo(settings, err=True)
+    typer.echo(json.dumps(settings.to_dict()))
+
+
 def _cascade(text: str) -> Any:
     """A cascade from JSON text or a file: its own schema, a plan, or a bare list of segments."""
     from cscalc._files import read_json

@@ -159,9 +159,7 @@ def export(
     settings, text, more = _WRITERS[engine](chosen)
     if not cascade.drafts:
         notes.append("Plain decoding: leave speculative decoding off.")
-    return EngineSettings(
-        engine, settings, text, cascade, ewif(cascade, profile), (*notes, *more)
-    )
+    return EngineSettings(engine, settings, text, cascade, ewif(cascade, profile), (*notes, *more))
 
 
 def _single(cascade: Cascade, profile: Profile) -> tuple[int, int] | None:

@@ -100,10 +100,12 @@ def optimal_config(
     `cscalc.acceptance` the candidates are the best cascades of several independent profiles
     (mean rates; first and last positions; each kind of prompt or text; easy and hard tokens),
     evaluated by their exact law under the model itself. The three best are improved by
-    changing one or two numbers at a time, or leaving a segment out, until nothing helps or
-    2000 laws were computed (`BetaMixture`: with a sum over 24 prompts in place of the integral,
-    until the end; `Trace`: fewer for long texts). That is the best of these candidates and changes, not proved to be the best of the grammar;
-    ``plan.limits["proved"]`` is False and ``plan.limits["acceptance"]`` names the model.
+    changing one or two numbers at a time, leaving a segment out, adding one, or letting it
+    review or stop otherwise, until nothing helps or 20 000 laws were computed (2000 at least
+    where one takes long; of a `BetaMixture`, a sum over 24 prompts stands for the integral
+    until the end). That is the best of these candidates and changes, not proved to be the best
+    of the grammar: ``plan.limits["proved"]`` is False, and ``plan.limits["acceptance"]`` names
+    the model.
 
     Examples
     --------
@@ -154,6 +156,8 @@ def _independent(
     profile: Profile, limits: dict[str, Any], proof_steps: int
 ) -> tuple[list[Cascade], bool]:
     """Ends of the search under independent acceptance; whether the best is proved to be that."""
+    if not profile.n_drafts:
+        return [], False
     space = Space.of(profile, limits["max_length"], limits["max_depth"], limits["tolerance"])
     found = space.search(profile.n_drafts)
     everyone = tuple(range(1, profile.n_drafts + 1))
@@ -161,7 +165,7 @@ def _independent(
     first = 1 if proof_steps and profile.n_drafts <= 3 else len(starts)
     found += space.climb(allow, starts[:first], CLIMB)
     proved = False
-    if proof_steps and profile.n_drafts:
+    if proof_steps:
         proved = _prove(space, profile, found, limits, proof_steps)
     if not proved and starts[first:]:  # not needed where the proof came to its end
         found += space.climb(allow, starts[first:], CLIMB)
@@ -175,7 +179,7 @@ def _by_law(profile: Profile, limits: dict[str, Any]) -> list[Cascade]:
         candidates.update(_independent(one, limits, 0)[0])
     judge = Judge.of(profile, limits["max_length"])
     ranked = judge.ranked(candidates)
-    best = judge.ranked(judge.climbed(one) for one in ranked[:CLIMBED])[:1]
+    best = judge.ranked(judge.improved(one, limits["max_depth"]) for one in ranked[:CLIMBED])[:1]
     return ranked + [judge.shortened(one, limits["tolerance"]) for one in best]
 
 

@@ -5,12 +5,15 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cscalc._files import read_json, write_json
 from cscalc.cascade import Cascade, describe
 from cscalc.profile import Profile
 from cscalc.theory.law import CycleLaw, cycle_law
+
+if TYPE_CHECKING:
+    from cscalc.export import EngineSettings
 
 SCHEMA = "cscalc/plan"
 
@@ -216,6 +219,25 @@ class Plan:
         except (TypeError, KeyError, ValueError) as error:
             raise ValueError(f"{source}: {error}") from error
         return make_plan(profile, cascade, ranking, dict(data.get("limits", {})))
+
+    def export(self, engine: str, **options: Any) -> "EngineSettings":
+        """Settings that run this plan, or its best alternative there, in another engine.
+
+        Parameters
+        ----------
+        engine : {"transformers", "vllm", "sglang", "llama.cpp"}
+            What is to run it.
+        **options
+            As `cscalc.export.export` takes them: `checkpoints`, `lookup`, `batch_lengths`.
+
+        Returns
+        -------
+        EngineSettings
+            ``print`` it, or read ``.settings``; ``.notes`` says what the engine cannot run.
+        """
+        from cscalc.export import export
+
+        return export(self, engine, **options)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write JSON, whole or not at all."""

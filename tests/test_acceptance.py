@@ -1,4 +1,4 @@
-"""Acceptance models as data: what they hold, refuse, write and read; how a profile carries them."""
+"""Acceptance models as data: what they hold, refuse, write; how a profile carries them."""
 
 import copy
 import json

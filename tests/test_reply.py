@@ -5,7 +5,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cscalc.acceptance import BetaMixture, ByPosition, Conditional, Markov, Mixture, Trace
+from cscalc.acceptance import (
+    BetaMixture,
+    ByPosition,
+    Conditional,
+    Markov,
+    Mixture,
+    Trace,
+    rate_table,
+)
 from cscalc.cascade import Cascade, Draft, Review
 from cscalc.profile import Profile
 from cscalc.theory._joint_law import fixed_cost, joint_law, lattice
@@ -118,8 +126,6 @@ def test_joint_law_of_tokens_and_cost_is_that_of_every_branch(cascade, seed, ver
     law = cycle_law(cascade, profile)
     step, exact = lattice(cascade, profile, law.cost)
     assert exact
-    from cscalc.acceptance import rate_table
-
     joint = joint_law(cascade, profile, rate_table(profile.alphas, profile.acceptance), step)
     expected = cycle_branches(cascade, profile)
     for (tokens, cost), chance in expected.items():
@@ -130,7 +136,7 @@ def test_joint_law_of_tokens_and_cost_is_that_of_every_branch(cascade, seed, ver
     if fixed is None:
         assert len(spent) > 1
     else:
-        assert spent == {pytest.approx(fixed, abs=1e-9)}
+        assert [*spent] == pytest.approx([fixed], abs=1e-9)
 
 
 @given(st.sampled_from(RANDOM), seeds)
@@ -146,7 +152,7 @@ def test_costs_off_the_lattice_keep_their_mean_and_nearly_their_law(cascade, see
     times = marginal(branches, lambda result: result[1])
     mean = sum(t * c for t, c in times.items())
     variance = sum((t - mean) ** 2 * c for t, c in times.items())
-    assert 0.0 <= law.variance - variance + 1e-9
+    assert law.variance > variance - 1e-9
     assert law.variance - variance < 3 * 12 * (cycle_law(cascade, profile).cost / 256) ** 2
     ordered = sorted(times)
     for level in (0.1, 0.5, 0.95):
@@ -284,9 +290,6 @@ def test_markov_difficulty_goes_on_from_cycle_to_cycle(cascade, seed, n_tokens):
 
         return reply(run_cycle, n_tokens)
 
-    n_branches = sum(c.max_length for c in [cascade]) * n_tokens
-    if n_branches > 9:
-        n_tokens = 1 if cascade.max_length > 4 else 2
     check_against(reply_law(cascade, profile, n_tokens), law_of(run))
 
 

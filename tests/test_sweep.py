@@ -256,6 +256,8 @@ def test_a_sweep_of_nothing_is_refused():
         sweep(speculative_ewif)
     with pytest.raises(TypeError, match="function must be callable"):
         sweep(0.5, x=[1])
+    with pytest.raises(TypeError, match="client must be a synchronous distributed"):
+        sweep(abs, x=[1], client="tcp://localhost:8786")
 
 
 def test_a_file_that_is_no_store_is_not_overwritten(tmp_path):

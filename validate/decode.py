@@ -217,9 +217,9 @@ def stream(
     chance = Sampled(generator) if isinstance(generator, torch.Generator) else generator
     if not hasattr(chance, "draw"):
         chance = Sampled(generator)  # type: ignore[arg-type]  # says what is wrong
-    decoder = Decoder(cascade, models, chance, sampling or Sampling())
-    plain = Cascade(())
-    room = context_room(cascade, models)
+    plain, room = Cascade(()), context_room(cascade, models)
+    fits = len(prompt) + cascade.max_length + 1 <= room  # else no draft reads the prompt at all
+    decoder = Decoder(cascade if fits else plain, models, chance, sampling or Sampling())
     stop = frozenset(eos)
 
     began = time.perf_counter()
@@ -228,7 +228,7 @@ def stream(
     run.prefill_seconds = time.perf_counter() - began
     prefilled = {m: session.positions for m, session in decoder.sessions.items()}
     while True:
-        if len(decoder.text) + cascade.max_length + 1 > room:
+        if len(decoder.text) + decoder.cascade.max_length + 1 > room:
             decoder.cascade = plain  # too little room to draft: finish with the target alone
         if len(decoder.text) >= models.target.max_positions:
             run.finish = "context"
@@ -301,6 +301,7 @@ def generate(
 
 def context_room(cascade: Cascade, models: Models) -> int:
     """Tokens that every model in use can hold."""
+    check_models(cascade, models)
     used = [0, *(m for m in cascade.models if m in models.language)]
     return min(models.language[m].max_positions for m in used)
 

@@ -144,6 +144,13 @@ def _measure_prompt(
     models: Models, prompt: Prompt, sampling: Sampling, max_tokens: int, seed: int
 ) -> dict[str, Any]:
     ids = encode(models, prompt)
+    for model in models.language.values():
+        if len(ids) + max_tokens > model.max_positions:
+            raise ValueError(
+                f"prompt {prompt.question_id} has {len(ids)} tokens, and with {max_tokens} more "
+                f"does not fit {model.name}, which holds {model.max_positions}: shorten the "
+                "prompt or leave the model out"
+            )
     generator = seeded(seed, prompt.question_id)
     reply = generate(
         Cascade(()), models, ids, generator=generator, max_tokens=max_tokens, sampling=sampling,

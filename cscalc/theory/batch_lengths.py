@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -90,10 +91,10 @@ def per_batch_lengths(
     >>> profile = Profile([0.8], [0.05])
     >>> free, linear = None, lambda m: 0.5 + 0.5 * m
     >>> [one.length for one in per_batch_lengths(profile, [1, 64], {1: free, 64: linear})]
-    [8, 1]
+    [8, 2]
     """
     sizes = [check_int("batch_sizes", size, least=1) for size in batch_sizes]
-    if not sizes or any(a >= b for a, b in zip(sizes, sizes[1:], strict=False)):
+    if not sizes or any(a >= b for a, b in pairwise(sizes)):
         raise ValueError(f"batch_sizes must be increasing and not empty, got {batch_sizes!r}")
     longest = check_int("max_length", max_length, least=1)
     if model is not None and not 1 <= check_int("model", model, least=1) <= profile.n_drafts:
@@ -128,9 +129,12 @@ def _best(
     if cost_of_batch is not None:
         costs[model - 1] = check_number("cost_of_batch", cost_of_batch(batch), least=0.0)
     here = Profile(
-        profile.alphas, costs, one_shot=profile.one_shot, verify=None if curve is None else {0: curve},
+        profile.alphas,
+        costs,
+        one_shot=profile.one_shot,
+        verify={0: curve},
         acceptance=profile.acceptance,
-    )  # fmt: skip
+    )
     room = here.max_positions(0)
     most = longest if room is None else min(longest, room - 1)
     values = [1.0] + [ewif(Cascade((Draft(model, k),)), here) for k in range(1, most + 1)]
