@@ -11,11 +11,29 @@ from typing import Any
 from cscalc._version import __version__
 
 _EXPORTS = {
+    "cscalc.acceptance": (
+        "BetaMixture",
+        "ByPosition",
+        "Conditional",
+        "Independent",
+        "Markov",
+        "Mixture",
+        "Trace",
+    ),
     "cscalc.cascade": ("Cascade", "Draft", "Review"),
-    "cscalc.profile": ("Profile",),
-    "cscalc.plan": ("Plan",),
-    "cscalc.optimize": ("optimal_config",),
     "cscalc.choose": ("optimal_for_prompts",),
+    "cscalc.optimize": ("optimal_config",),
+    "cscalc.plan": ("Plan",),
+    "cscalc.profile": ("Profile",),
+    "cscalc.resamples": ("alpha_posterior", "bootstrap_profiles"),
+    "cscalc.simulate": ("Tally", "compare", "simulate_until"),
+    "cscalc.simulate.events": ("simulate",),
+    "cscalc.sweep": ("sweep",),
+    "cscalc.theory.adaptive": ("AdaptiveBound", "adaptive_bound"),
+    "cscalc.theory.break_even": ("break_even_alpha", "break_even_cost", "ceilings"),
+    "cscalc.theory.cas_spec": ("effective_bound",),
+    "cscalc.theory.cs_drafting": ("vertical_ewif",),
+    "cscalc.theory.horizontal": ("horizontal_ewif",),
     "cscalc.theory.law": (
         "CycleLaw",
         "cycle_cost",
@@ -24,14 +42,16 @@ _EXPORTS = {
         "expected_tokens",
         "token_law",
     ),
-    "cscalc.theory.speculative": ("optimal_length", "speculative_ewif"),
-    "cscalc.theory.cs_drafting": ("vertical_ewif",),
-    "cscalc.theory.horizontal": ("horizontal_ewif",),
-    "cscalc.theory.cas_spec": ("effective_bound",),
-    "cscalc.theory.adaptive": ("AdaptiveBound", "adaptive_bound"),
     "cscalc.theory.lenience": ("Lenience",),
-    "cscalc.simulate": ("Tally", "simulate_until"),
-    "cscalc.simulate.events": ("simulate",),
+    "cscalc.theory.reply": ("reply_law", "reply_quantile"),
+    "cscalc.theory.sensitivity": ("ewif_gradient",),
+    "cscalc.theory.speculative": ("optimal_length", "speculative_ewif"),
+    "cscalc.uncertainty": (
+        "best_probability",
+        "ewif_interval",
+        "prompts_to_settle",
+        "tokens_interval",
+    ),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = ["__version__", *sorted(_HOME)]

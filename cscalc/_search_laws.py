@@ -130,8 +130,8 @@ class Judge:
 
     def climbed(self, cascade: Cascade, *, pairs: bool = True) -> Cascade:
         """Move to better neighbours until none is better or the budget is used up."""
-        best, improved = cascade, True
-        while improved:
+        best, improved = cascade, self.left > 0
+        while improved and self.left > 0:
             improved = False
             for one in neighbours(best, self.max_length, pairs=pairs):
                 if self.score(one) > self.score(best) * GAIN:
@@ -154,6 +154,8 @@ class Judge:
         profile = self.profile
         changed = restructured(best, profile.n_drafts, profile.one_shot, depth, self.max_length)
         for one in dict.fromkeys(changed):
+            if self.left <= 0:
+                break
             if self.score(one) >= PROMISING * self.score(best):
                 refined = self.climbed(one, pairs=False)
                 if self.score(refined) > self.score(best) * GAIN:

@@ -156,7 +156,9 @@ def sweep(
     places = {"client": client, "scheduler": scheduler, "workers": workers}
     if len(given := [place for place, value in places.items() if value is not None]) > 1:
         raise ValueError(f"give at most one of client, scheduler, workers; got {given}")
-    if client is not None and (not hasattr(client, "map") or getattr(client, "asynchronous", 0)):
+    if client is not None and (
+        not hasattr(client, "map") or getattr(client, "asynchronous", False)
+    ):
         raise TypeError(f"client must be a synchronous distributed.Client, got {client!r:.80}")
     kept = None if store is None else SweepStore(store, grid.experiment(key))
     done = {} if kept is None else kept.finished()

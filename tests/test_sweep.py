@@ -102,7 +102,11 @@ def test_axes_and_results_bear_units():
 
 def test_nan_infinity_and_booleans_are_results_like_others(tmp_path):
     def odd(x):
-        return {"value": [math.nan, math.inf, -math.inf, 0.1 + 0.2][x], "even": x % 2 == 0}
+        return {
+            "value": [math.nan, math.inf, -math.inf, 0.1 + 0.2][x],
+            "even": x % 2 == 0,
+            "big": 2**53 + x,
+        }
 
     plain = sweep(odd, x=range(4))
     for _ in range(2):  # written, and read back from the record

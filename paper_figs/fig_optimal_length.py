@@ -1,0 +1,103 @@
+"""Best draft length and the speed-up it gives, over acceptance rate and cost of one draft.
+
+Leviathan, Kalman, Matias, ICML 2023, arXiv:2211.17192, Theorem 3.8. The dots are the T5 drafts of
+its Tables 2 and 4, decoded greedily (rates partly reconstructed, see `cscalc.theory.published`).
+"""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
+from matplotlib.colors import BoundaryNorm
+from style import BLACK, OUT, figure, source
+
+from cscalc import optimal_length, speculative_ewif
+from cscalc.theory.published import LEVIATHAN_TABLES_2_AND_4
+
+NAME = Path(__file__).stem
+LENGTH_STEPS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 25, 50)  # left ends of the colours
+SPEED_STEPS = (1.0, 1.1, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0)
+LABELS = {"small": "s", "base": "b", "large": "l"}
+
+
+def data() -> dict[str, npt.NDArray[np.float64]]:
+    """Compute both maps.
+
+    Returns
+    -------
+    dict
+        ``alpha`` (A,); ``cost`` (C,), in target passes; ``length`` (C, A), the best draft length
+        in tokens, the shorter one on a tie; ``ewif`` (C, A), the speed-up it gives;
+        ``t5_alpha`` and ``t5_cost`` (6,), the published drafts.
+    """
+    alpha = np.arange(5, 96) / 100.0
+    cost = np.concatenate([np.arange(10, 100, 2) / 1000.0, np.arange(20, 121) / 200.0])
+    length = np.asarray(optimal_length(alpha, cost[:, None]))  # (C, A)
+    greedy = [row for row in LEVIATHAN_TABLES_2_AND_4 if row.temperature == 0]
+    return {
+        "alpha": alpha,
+        "cost": cost,
+        "length": length,
+        "ewif": np.asarray(speculative_ewif(alpha, cost[:, None], length)),
+        "t5_alpha": np.array([row.alpha for row in greedy]),
+        "t5_cost": np.array([row.cost for row in greedy]),
+    }
+
+
+def _published(axes: Axes) -> None:
+    for row in LEVIATHAN_TABLES_2_AND_4:
+        if row.temperature == 0:
+            marker = "o" if row.task == "EnDe" else "s"
+            axes.plot(
+                row.alpha, row.cost, marker, color="white", markeredgecolor=BLACK, markersize=11
+            )
+            axes.text(
+                row.alpha, row.cost, LABELS[row.draft], ha="center", va="center_baseline",
+                fontsize=8.5,
+            )  # fmt: skip
+
+
+def main(folder: Path = OUT) -> None:
+    """Draw both maps, cost on a logarithmic axis."""
+    shown = data()
+    with figure(NAME, folder, width=10.6, height=4.8) as drawn:
+        lengths, speeds = drawn.subplots(1, 2, sharey=True)
+        for axes, values, steps, title, unit in (
+            (
+                lengths,
+                shown["length"],
+                LENGTH_STEPS,
+                "Best draft length",
+                "tokens; 0: do not draft",
+            ),
+            (speeds, shown["ewif"], SPEED_STEPS, "Speed-up at that length (EWIF)", "EWIF"),
+        ):
+            norm = BoundaryNorm(steps, ncolors=256, extend="max")
+            mesh = axes.pcolormesh(
+                shown["alpha"], shown["cost"], values, cmap="cividis", norm=norm,
+                shading="nearest", rasterized=True,
+            )  # fmt: skip
+            bar = drawn.colorbar(mesh, ax=axes, extend="max", label=unit, pad=0.02)
+            bar.set_ticks(steps, labels=[f"{step:g}" for step in steps])
+            axes.set(yscale="log", title=title, xlabel=r"acceptance rate $\alpha$")
+            axes.grid(visible=False)
+            axes.set_yticks(
+                [0.01, 0.02, 0.05, 0.1, 0.2, 0.5], labels="0.01 0.02 0.05 0.1 0.2 0.5".split()
+            )
+            axes.minorticks_off()
+            _published(axes)
+        lengths.set_ylabel("cost $c$ of a draft pass (target passes)")
+        speeds.plot(shown["alpha"], shown["alpha"], color="white", linestyle="--", linewidth=1.4)
+        speeds.set(xlim=(0.05, 0.95), ylim=(0.01, 0.6))
+        speeds.text(0.28, 0.34, r"$c = \alpha$", color="white", ha="right")
+        source(
+            drawn,
+            "T5-XXL's drafts small, base, large in Leviathan et al. (arXiv:2211.17192, Tables 2, 4; "
+            "greedy): circles EnDe, squares CNNDM.\nMaps: Theorem 3.8. Above the dashed line no "
+            "draft length pays (Corollary 3.9).",
+        )
+
+
+if __name__ == "__main__":
+    main()
