@@ -59,7 +59,7 @@ def optimal_for_prompts(profile: Profile, *, max_length: int = 64, max_depth: in
 
     def by_replay(cascade: Cascade) -> Numbers:
         rng = np.random.default_rng(0)  # the same numbers for every cascade
-        sums = sum(replay_prompts(cascade, profile, rng=rng).values())
+        sums = np.sum(list(replay_prompts(cascade, profile, rng=rng).values()), axis=0)
         tokens, cycles, cost = float(sums[0]), float(sums[1]), float(sums[2:].sum())
         return tokens / cycles, cost / cycles, tokens / cost
 
