@@ -6,7 +6,7 @@ ENVIRONMENT := .venv/.installed
 NOTEBOOKS := .venv/.installed-notebooks
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help venv demo test quick slow lint bench clean
+.PHONY: help venv demo test quick slow lint bench figures clean
 
 help:
 	@echo 'make demo   measure SmolLM2-135M, choose a cascade, run it, compare: demo-output/report.html'
@@ -15,6 +15,7 @@ help:
 	@echo 'make slow   slow tests, all notebooks, every figure twice (their bytes must agree)'
 	@echo 'make lint   ruff check, ruff format --check, mypy'
 	@echo 'make bench  every script in benchmarks/'
+	@echo 'make figures  every figure of paper_figs/ as PDF and PNG, into paper_figs/out/'
 	@echo 'make venv   create or update .venv only'
 	@echo 'make clean  delete caches, build results and demo-output; .venv stays'
 
@@ -72,6 +73,9 @@ lint: $(ENVIRONMENT)
 bench: $(ENVIRONMENT)
 	@set -e; for script in benchmarks/[!_]*.py; do \
 	  if [ -e "$$script" ]; then echo "$$script"; $(BIN)/python "$$script"; fi; done
+
+figures: $(ENVIRONMENT)
+	@set -e; for script in paper_figs/fig_*.py; do echo "$$script"; $(BIN)/python "$$script"; done
 
 clean:
 	rm -rf build dist ./*.egg-info demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis

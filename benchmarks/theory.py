@@ -46,14 +46,16 @@ RANKS = 0.7732 * np.arange(1, 34) ** -2.2  # about Llama-3-70B's, arXiv:2402.123
 RANKS = RANKS / max(1.0, RANKS.sum())
 POINTS = 1_000_000
 CHILD = """
-import json, resource, sys, time
+import json, sys, time
+from pathlib import Path
 sys.path.insert(0, {root!r})
 from cscalc import Profile, optimal_config
 wall, cpu = time.perf_counter(), time.process_time()
 for data, depth in json.load(sys.stdin):
     optimal_config(Profile.from_dict(data), max_depth=depth)
 print(time.perf_counter() - wall, time.process_time() - cpu)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+status = dict(line.split(":", 1) for line in Path("/proc/self/status").open())
+print(int(status["VmHWM"].split()[0]) / 1024)  # getrusage would count the parent's, before exec
 """
 ROOT = Path(__file__).resolve().parents[1]
 

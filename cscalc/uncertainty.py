@@ -110,6 +110,15 @@ def tokens_interval(
     ------
     TypeError, ValueError
         As `ewif_interval`.
+
+    Examples
+    --------
+    >>> from cscalc import Draft
+    >>> one, counts = Cascade((Draft(1, 4),)), {(0, 1): (800, 200)}
+    >>> rng = np.random.default_rng(1)
+    >>> low, high = tokens_interval(one, Profile([0.8], [0.1]), rng=rng, counts=counts)
+    >>> bool(low < 3.3616 < high)
+    True
     """
     drawn = _resamples(profile, n_resamples, rng, counts, own_rates)
     return _percentiles(drawn.tokens_and_cost(cascade)[0], confidence)

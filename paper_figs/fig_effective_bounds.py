@@ -63,21 +63,31 @@ def data() -> dict[str, npt.NDArray[np.float64]]:
     return found
 
 
+def _apart(heights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Heights of labels, lowered from the top where two would overlap."""
+    apart = heights.copy()
+    for row in range(1, len(apart)):  # from the highest curve down
+        apart[row] = min(apart[row], apart[row - 1] - 0.05)
+    return apart
+
+
+def _positive(bound: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return np.where(bound > 0.0, bound, np.nan)
+
+
 def main(folder: Path = OUT) -> None:
     """Draw both panels."""
     shown = data()
     with figure(NAME, folder, width=10.2, height=5.0) as drawn:
         for axes, kind in zip(drawn.subplots(1, 2, sharey=True), KINDS, strict=True):
-            for alpha, colour, bound in zip(ALPHA_D2, CYCLE, shown[kind], strict=True):
-                pays = np.where(bound > 0.0, bound, np.nan)
-                axes.plot(shown["alpha_d1"], pays, color=colour)
-                axes.annotate(
-                    f"{alpha:g}", (0.99, bound[-1]), xytext=(5, 0), textcoords="offset points",
-                    va="center", color=colour, weight="bold", annotation_clip=False,
-                )  # fmt: skip
-            own = shown[f"own_{kind}"]
+            heights = _apart(shown[kind][:, -1])
+            for row, (alpha, colour) in enumerate(zip(ALPHA_D2, CYCLE, strict=True)):
+                axes.plot(shown["alpha_d1"], _positive(shown[kind][row]), color=colour)
+                axes.text(
+                    1.01, heights[row], f"{alpha:g}", va="center", color=colour, weight="bold"
+                )
             axes.plot(
-                shown["alpha_d1"], np.where(own > 0.0, own, np.nan), color=BLACK,
+                shown["alpha_d1"], _positive(shown[f"own_{kind}"]), color=BLACK,
                 linestyle=(0, (1, 1.5)), linewidth=1.6,
                 label=rf"bound over our Max-Gram: $\alpha$ {shown['own_d2'][0]:.2f}, "
                 rf"$c$ {shown['own_d2'][1]:.4f}",
@@ -90,12 +100,9 @@ def main(folder: Path = OUT) -> None:
             left, right, low, high = SWIFT
             axes.fill(
                 [left, right, right, left], [low, low, high, high], color=GREY, alpha=0.35,
-                linewidth=0, label="SWIFT in the paper (about)",
+                linewidth=0, label="SWIFT in the paper (approximate)",
             )  # fmt: skip
-            axes.annotate(
-                r"$\alpha_{d2}$", (0.99, 1.0), xytext=(5, 0), textcoords="offset points",
-                va="center", annotation_clip=False,
-            )  # fmt: skip
+            axes.text(1.01, 1.04, r"$\alpha_{d2}$", va="center")
             axes.set(xlim=(0.0, 1.0), ylim=(0.0, 1.0))
             axes.set_xlabel(r"acceptance rate of d1, $\alpha_{d1}$")
         vertical, horizontal = drawn.axes

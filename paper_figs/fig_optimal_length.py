@@ -4,6 +4,7 @@ Leviathan, Kalman, Matias, ICML 2023, arXiv:2211.17192, Theorem 3.8. The dots ar
 its Tables 2 and 4, decoded greedily (rates partly reconstructed, see `cscalc.theory.published`).
 """
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,10 @@ from cscalc import optimal_length, speculative_ewif
 from cscalc.theory.published import LEVIATHAN_TABLES_2_AND_4
 
 NAME = Path(__file__).stem
-LENGTH_STEPS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 25, 50)  # left ends of the colours
+LENGTH_STEPS = (0, 1, 2, 3, 4, 5, 7, 10, 15, 25, 41)  # first length of each colour, and an end
 SPEED_STEPS = (1.0, 1.1, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0, 6.0, 10.0)
-LABELS = {"small": "s", "base": "b", "large": "l"}
+COST_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+LABELS = {"small": "S", "base": "B", "large": "L"}
 
 
 def data() -> dict[str, npt.NDArray[np.float64]]:
@@ -31,8 +33,8 @@ def data() -> dict[str, npt.NDArray[np.float64]]:
         in tokens, the shorter one on a tie; ``ewif`` (C, A), the speed-up it gives;
         ``t5_alpha`` and ``t5_cost`` (6,), the published drafts.
     """
-    alpha = np.arange(5, 96) / 100.0
-    cost = np.concatenate([np.arange(10, 100, 2) / 1000.0, np.arange(20, 121) / 200.0])
+    alpha = np.arange(20, 381) / 400.0
+    cost = np.concatenate([np.arange(10, 100) / 1000.0, np.arange(20, 121) / 200.0])
     length = np.asarray(optimal_length(alpha, cost[:, None]))  # (C, A)
     greedy = [row for row in LEVIATHAN_TABLES_2_AND_4 if row.temperature == 0]
     return {
@@ -63,39 +65,38 @@ def main(folder: Path = OUT) -> None:
     shown = data()
     with figure(NAME, folder, width=10.6, height=4.8) as drawn:
         lengths, speeds = drawn.subplots(1, 2, sharey=True)
-        for axes, values, steps, title, unit in (
-            (
-                lengths,
-                shown["length"],
-                LENGTH_STEPS,
-                "Best draft length",
-                "tokens; 0: do not draft",
-            ),
-            (speeds, shown["ewif"], SPEED_STEPS, "Speed-up at that length (EWIF)", "EWIF"),
+        for axes, values, steps, more, title in (
+            (lengths, shown["length"], LENGTH_STEPS, "neither", "Best draft length (tokens)"),
+            (speeds, shown["ewif"], SPEED_STEPS, "max", "EWIF at that length"),
         ):
-            norm = BoundaryNorm(steps, ncolors=256, extend="max")
+            norm = BoundaryNorm(steps, ncolors=256, extend=more)
             mesh = axes.pcolormesh(
-                shown["alpha"], shown["cost"], values, cmap="cividis", norm=norm,
+                shown["alpha"], shown["cost"], values, cmap="viridis", norm=norm,
                 shading="nearest", rasterized=True,
             )  # fmt: skip
-            bar = drawn.colorbar(mesh, ax=axes, extend="max", label=unit, pad=0.02)
-            bar.set_ticks(steps, labels=[f"{step:g}" for step in steps])
+            bar = drawn.colorbar(mesh, ax=axes, pad=0.02)
+            if axes is lengths:  # a colour is a range of whole numbers: named at its middle
+                spans = [(low, high - 1) for low, high in pairwise(steps)]
+                middles = [(low + high) / 2 for low, high in pairwise(steps)]
+                names = [f"{a}" if a == b else f"{a}-{b}" for a, b in spans]
+                bar.set_ticks(middles, labels=names)
+                bar.ax.tick_params(length=0)
+            else:
+                bar.set_ticks(steps, labels=[f"{step:g}" for step in steps])
             axes.set(yscale="log", title=title, xlabel=r"acceptance rate $\alpha$")
             axes.grid(visible=False)
-            axes.set_yticks(
-                [0.01, 0.02, 0.05, 0.1, 0.2, 0.5], labels="0.01 0.02 0.05 0.1 0.2 0.5".split()
-            )
+            axes.set_yticks(COST_TICKS, labels=[f"{tick:g}" for tick in COST_TICKS])
             axes.minorticks_off()
             _published(axes)
         lengths.set_ylabel("cost $c$ of a draft pass (target passes)")
         speeds.plot(shown["alpha"], shown["alpha"], color="white", linestyle="--", linewidth=1.4)
         speeds.set(xlim=(0.05, 0.95), ylim=(0.01, 0.6))
-        speeds.text(0.28, 0.34, r"$c = \alpha$", color="white", ha="right")
+        speeds.text(0.31, 0.37, r"$c = \alpha$", color="white", ha="right")
         source(
             drawn,
-            "T5-XXL's drafts small, base, large in Leviathan et al. (arXiv:2211.17192, Tables 2, 4; "
-            "greedy): circles EnDe, squares CNNDM.\nMaps: Theorem 3.8. Above the dashed line no "
-            "draft length pays (Corollary 3.9).",
+            "Letters: T5-XXL's drafts small, base, large in Leviathan et al., arXiv:2211.17192, "
+            "Tables 2 and 4, greedy; circles EnDe, squares CNNDM.\n"
+            "Maps: Theorem 3.8. Above the dashed line no draft length pays (Corollary 3.9).",
         )
 
 

@@ -36,6 +36,7 @@ from cscalc.theory.law import (
 from cscalc.theory.reply import trace_cycles
 from cscalc.theory.speculative import expected_tokens_iid, mean_tokens
 from tests.branches import cycle, law_of, marginal
+from tests.strategies import cases
 
 rates = st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0.0, 1.0))
 seeds = st.integers(0, 2**32)
@@ -458,7 +459,7 @@ def test_fast_and_slow_trace_laws_are_equal(cascade, seed, n_texts, length):
 @settings(deadline=None, max_examples=10)
 def test_trace_cycles_are_those_of_every_branch(cascade, seed):
     rng = np.random.default_rng(seed)
-    length = 3
+    length = 2 if cascade.max_length > 3 else 3
     model = Trace(random_texts(rng, 2, length))
     profile = profile_of(rng, model)
     cycles = trace_cycles(cascade, profile)
@@ -495,6 +496,34 @@ def test_a_constant_trace_is_independent_up_to_the_end_of_the_text():
 
 
 # ---- all models
+
+
+@given(cases(), seeds)
+@settings(deadline=None, max_examples=40)
+def test_fast_and_slow_laws_are_equal_on_the_whole_grammar(case, seed):
+    cascade, plain = case
+    rng = np.random.default_rng(seed)
+    models = [table_model(rng), Mixture(rng.random(2) + 0.01, rng.random((2, LAST + 1, LAST + 1)))]
+    if cascade.max_length <= 40:
+        models.append(Trace(random_texts(rng, 1, 3)))
+    for model in models:
+        profile = Profile(
+            plain.alphas, plain.costs, one_shot=plain.one_shot, verify=plain.verify,
+            acceptance=model,
+        )  # fmt: skip
+        agree(cycle_law(cascade, profile), cycle_law_slow(cascade, profile), 1e-9)
+
+
+@given(cases(), seeds)
+@settings(deadline=None, max_examples=25)
+def test_a_chain_of_equal_states_is_independent_on_the_whole_grammar(case, seed):
+    cascade, plain = case
+    steps = np.random.default_rng(seed).random(2)
+    profile = Profile(
+        plain.alphas, plain.costs, one_shot=plain.one_shot, verify=plain.verify,
+        acceptance=Markov(plain.alphas, plain.alphas, *steps),
+    )  # fmt: skip
+    agree(cycle_law(cascade, profile), cycle_law(cascade, plain), 1e-9)
 
 
 def test_reviewers_see_the_kind_of_the_token_that_the_inner_review_made():

@@ -17,6 +17,8 @@ from cscalc.acceptance import (
 from cscalc.cascade import Cascade, Draft, Review
 from cscalc.profile import Profile
 from cscalc.theory._joint_law import fixed_cost, joint_law, lattice
+from cscalc.theory._reply_kernel import reply_pmf
+from cscalc.theory._reply_process import time_pmf
 from cscalc.theory.law import cycle_law
 from cscalc.theory.reply import (
     ReplyLaw,
@@ -26,6 +28,7 @@ from cscalc.theory.reply import (
     trace_cycles,
 )
 from tests.branches import cycle, law_of, marginal, reply
+from tests.strategies import cases
 
 seeds = st.integers(0, 2**32)
 ALPHAS = np.array([[1, 0.8, 0.5, 0.3], [0, 1, 0.7, 0.4], [0, 0, 1, 0.6], [0, 0, 0, 1.0]])
@@ -161,6 +164,40 @@ def test_costs_off_the_lattice_keep_their_mean_and_nearly_their_law(cascade, see
             continue
         exact = ordered[int(np.searchsorted(reached, level))]
         assert law.quantile(level) == pytest.approx(exact, abs=0.2)
+
+
+@given(cases(), seeds)
+@settings(deadline=None, max_examples=25)
+def test_joint_laws_have_the_laws_of_tokens_and_mean_cost_as_margins(case, seed):
+    cascade, plain = case
+    if cascade.max_length > 30:
+        return
+    model = conditional(np.random.default_rng(seed))
+    profile = Profile(
+        plain.alphas, plain.costs, one_shot=plain.one_shot, verify=plain.verify, acceptance=model
+    )
+    law = cycle_law(cascade, profile)
+    step, _ = lattice(cascade, profile, law.cost)
+    joint = joint_law(cascade, profile, rate_table(profile.alphas, model), step)
+    np.testing.assert_allclose(joint.sum(axis=1), law.pmf, atol=1e-11)
+    cost = joint.sum(axis=0) @ np.arange(joint.shape[1]) * step
+    assert cost == pytest.approx(law.cost, rel=1e-9)
+
+
+@pytest.mark.parametrize("n_tokens", [1, 2, 7, 60])
+@pytest.mark.parametrize("cascade", RANDOM)
+def test_fourier_and_direct_sums_give_one_law_of_time(cascade, n_tokens):
+    profile = Profile(ALPHAS, COSTS, verify={0: grid})
+    law = cycle_law(cascade, profile)
+    step, _ = lattice(cascade, profile, law.cost)
+    joint = joint_law(cascade, profile, rate_table(ALPHAS, profile.acceptance), step)
+    size = n_tokens * (joint.shape[1] - 1) + 1
+    tokens, steps = np.nonzero(joint)
+    first, after = np.array([0, tokens.size]), np.zeros_like(tokens)
+    direct = reply_pmf(
+        first, tokens, steps, after, joint[tokens, steps], np.ones(1), 1, n_tokens, size
+    )
+    np.testing.assert_allclose(time_pmf(joint, n_tokens, size), direct, atol=1e-12)
 
 
 @pytest.mark.parametrize("cascade", FIXED)
@@ -334,9 +371,9 @@ def test_a_trace_is_replayed_from_its_start(cascade, seed, n_tokens):
         ]
 
         def run(chance, laws=laws):
-            def run_cycle(t):
-                outcomes = list(laws[t])
-                return outcomes[chance.draw(list(laws[t].values()))][:2]
+            def run_cycle(done):
+                outcomes = list(laws[done])
+                return outcomes[chance.draw(list(laws[done].values()))][:2]
 
             return reply(run_cycle, n_tokens)
 

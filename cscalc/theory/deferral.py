@@ -253,6 +253,22 @@ class Opt(ContextRule):
 
 
 def check_threshold(threshold: object) -> None:
+    """Refuse a threshold that is no number in [-1, 1].
+
+    Parameters
+    ----------
+    threshold : float
+        The paper's alpha: what a target pass may cost in loss.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is no number, or out of range.
+
+    Examples
+    --------
+    >>> check_threshold(0.25)
+    """
     check_number("threshold", threshold, -1.0, 1.0)
 
 
@@ -262,7 +278,31 @@ def sampled_laws(
     target_scaled: npt.ArrayLike | None,
     draft_scaled: npt.ArrayLike | None,
 ) -> tuple[Floats, Floats]:
-    """The laws sampled from, broadcast to the shape of all four."""
+    """The laws sampled from, broadcast to the shape of all four.
+
+    Parameters
+    ----------
+    target, draft : array_like, shape (..., vocab)
+        Laws at temperature 1.
+    target_scaled, draft_scaled : array_like or None
+        The same at the sampling temperature; None: temperature 1.
+
+    Returns
+    -------
+    (ndarray, ndarray), shape (..., vocab)
+        Target and draft, as they are sampled.
+
+    Raises
+    ------
+    ValueError
+        If one is no law, or they do not broadcast.
+
+    Examples
+    --------
+    >>> p, q = sampled_laws([0.5, 0.5], [0.9, 0.1], None, None)
+    >>> q.tolist()
+    [0.9, 0.1]
+    """
     plain, _ = check_pair(target, draft)
     p, q = check_pair(
         target if target_scaled is None else target_scaled,

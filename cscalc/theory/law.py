@@ -160,6 +160,11 @@ def token_law(cascade: Cascade, profile: Profile) -> Floats:
     ndarray
         Index = tokens, the correction or bonus token included; entry 0 is 0.
 
+    Raises
+    ------
+    ValueError
+        As `cycle_law`.
+
     Examples
     --------
     >>> token_law(Cascade((Draft(1, 1),)), Profile([0.8], [0.1])).round(12).tolist()
@@ -169,7 +174,28 @@ def token_law(cascade: Cascade, profile: Profile) -> Floats:
 
 
 def expected_tokens(cascade: Cascade, profile: Profile) -> float:
-    """Expected tokens that a cycle emits, between 1 and max_length + 1.
+    """Expected tokens that a cycle emits.
+
+    Parameters
+    ----------
+    cascade : Cascade
+        Any cascade of the grammar.
+    profile : Profile
+        Acceptance rates, costs and acceptance model of its models.
+
+    Returns
+    -------
+    float
+        Tokens per cycle, the correction or bonus token included; in [1, max_length + 1].
+
+    Raises
+    ------
+    ValueError
+        As `cycle_law`.
+
+    Notes
+    -----
+    From the exact law of the cycle, see `cycle_law`.
 
     Examples
     --------
@@ -180,7 +206,28 @@ def expected_tokens(cascade: Cascade, profile: Profile) -> float:
 
 
 def cycle_cost(cascade: Cascade, profile: Profile) -> float:
-    """Expected cost of a cycle in target passes: its verification plus all drafting.
+    """Expected cost of a cycle: its verification plus all drafting.
+
+    Parameters
+    ----------
+    cascade : Cascade
+        Any cascade of the grammar.
+    profile : Profile
+        Acceptance rates, costs and acceptance model of its models.
+
+    Returns
+    -------
+    float
+        Target passes per cycle, > 0.
+
+    Raises
+    ------
+    ValueError
+        As `cycle_law`.
+
+    Notes
+    -----
+    From the exact law of the cycle, see `cycle_law`.
 
     Examples
     --------
@@ -204,6 +251,15 @@ def ewif(cascade: Cascade, profile: Profile) -> float:
     -------
     float
         Tokens per target-pass time, > 0.
+
+    Raises
+    ------
+    ValueError
+        As `cycle_law`.
+
+    Notes
+    -----
+    The EWIF of CS Drafting (Chen et al., NeurIPS 2024, arXiv:2312.11462), from the exact law.
 
     Examples
     --------
@@ -294,6 +350,20 @@ def _tables(profile: Profile, reach: dict[int, int]) -> tuple[Floats, Floats, Fl
 def cycle_law_slow(cascade: Cascade, profile: Profile) -> CycleLaw:
     """The same law with dictionaries and recursion, for reading and for tests.
 
+    Parameters
+    ----------
+    cascade : Cascade
+        Any cascade of the grammar.
+    profile : Profile
+        Acceptance rates, costs and acceptance model of its models.
+
+    Returns
+    -------
+    CycleLaw
+        As `cycle_law`, up to rounding.
+
+    Notes
+    -----
     For `Markov` it sums over all paths of the difficulty: short drafts only.
 
     Examples

@@ -14,10 +14,27 @@ _SUM_TOLERANCE = 1e-6  # laws often come from float32 softmax
 def check_law(name: str, values: npt.ArrayLike) -> Floats:
     """Return `values` as float64 laws: last axis = vocabulary, each row sums to 1.
 
+    Parameters
+    ----------
+    name : str
+        What an error calls them.
+    values : array_like, shape (..., vocab)
+        Laws.
+
+    Returns
+    -------
+    ndarray, shape (..., vocab), float64
+        The same.
+
     Raises
     ------
     ValueError
         If there is no vocabulary axis, an entry is negative or nan, or a row does not sum to 1.
+
+    Examples
+    --------
+    >>> check_law("target", [0.25, 0.75]).tolist()
+    [0.25, 0.75]
     """
     laws = as_floats(name, values)
     if laws.ndim == 0 or laws.shape[-1] == 0:

@@ -38,7 +38,23 @@ Verification = None | Affine | Callable[[int], Any]
 
 
 def nodes_of(drafts: tuple[Segment, ...]) -> tuple[Node, ...]:
-    """The segments of a cascade as nodes."""
+    """The segments of a cascade as nodes.
+
+    Parameters
+    ----------
+    drafts : tuple of Draft or Review
+        Segments in drafting order.
+
+    Returns
+    -------
+    tuple of Node
+        One a segment, in the same order; a review holds those of its drafts.
+
+    Examples
+    --------
+    >>> nodes_of((Draft(1, 4),))
+    (Node(model=1, inner=(), length=4, calls=1, until=None),)
+    """
 
     def one(segment: Segment) -> Node:
         if isinstance(segment, Draft):
@@ -50,6 +66,18 @@ def nodes_of(drafts: tuple[Segment, ...]) -> tuple[Node, ...]:
 
 def powers(base: Any, count: int) -> tuple[Any, Any]:
     """``base**count`` and ``1 + base + ... + base**(count - 1)``, by doubling.
+
+    Parameters
+    ----------
+    base : number
+        Of any kind that multiplies and adds: float, Fraction, polynomial.
+    count : int
+        Power, >= 0.
+
+    Returns
+    -------
+    (number, number)
+        The power, and the sum.
 
     Examples
     --------
@@ -279,7 +307,33 @@ def mean_and_cost(
 
 
 def verify_curve(cascade: Cascade, profile: Profile, model: int) -> Floats:
-    """V(m) of `model`, index m, as far as `cascade` asks for it; V(0) = 0."""
+    """Verification cost of one reviewer, as far as a cascade asks for it.
+
+    Parameters
+    ----------
+    cascade : Cascade
+        Any cascade of the grammar.
+    profile : Profile
+        Its `verify` is read.
+    model : int
+        The reviewer, 0 for the target.
+
+    Returns
+    -------
+    ndarray, shape (most + 1,)
+        V(m), index m positions, in that model's one-position passes; V(0) = 0.
+
+    Raises
+    ------
+    ValueError
+        If the cascade reviews more positions than `verify` covers.
+
+    Examples
+    --------
+    >>> profile = Profile([0.8], [0.1], verify=[1.0, 1.5])
+    >>> verify_curve(Cascade((Draft(1, 1),)), profile, 0).tolist()
+    [0.0, 1.0, 1.5]
+    """
     reach = cascade.max_length + 1 if model == 0 else 1
     for segment in walk(cascade.drafts):
         if isinstance(segment, Review) and segment.model == model:
@@ -288,7 +342,22 @@ def verify_curve(cascade: Cascade, profile: Profile, model: int) -> Floats:
 
 
 def check_independent(profile: Profile) -> None:
-    """Raise ValueError if the profile's acceptance model is not `Independent`."""
+    """Refuse a profile whose acceptance is not independent.
+
+    Parameters
+    ----------
+    profile : Profile
+        Its acceptance model is looked at.
+
+    Raises
+    ------
+    ValueError
+        If that is not `Independent`.
+
+    Examples
+    --------
+    >>> check_independent(Profile([0.8], [0.1]))
+    """
     if not isinstance(profile.acceptance, Independent):
         raise ValueError(
             f"this formula holds for independent acceptance, got a profile with "

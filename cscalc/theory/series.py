@@ -10,7 +10,23 @@ _ORDERS = 10  # 0.1**10 / 10! is below one unit in the last place
 
 
 def unwrap(values: npt.ArrayLike) -> Floats:
-    """Return a float64 array as it is, and a 0-d one as a NumPy float."""
+    """Return a float64 array as it is, and a 0-d one as a NumPy float.
+
+    Parameters
+    ----------
+    values : array_like
+        Numbers.
+
+    Returns
+    -------
+    ndarray or float64
+        The same numbers.
+
+    Examples
+    --------
+    >>> float(unwrap(np.array(1.5))), unwrap([1.5]).tolist()
+    (1.5, [1.5])
+    """
     plain: Floats = np.asarray(values, dtype=np.float64)[()]
     return plain
 
@@ -50,6 +66,11 @@ def geometric_sum_gap(gap: Floats, terms: Floats) -> Floats:
     terms : ndarray
         Whole numbers >= 0; broadcasts against `gap`.
 
+    Returns
+    -------
+    ndarray
+        Of the broadcast shape; `terms` at gap 0.
+
     Examples
     --------
     >>> float(geometric_sum_gap(np.array(1e-300), np.array(5.0)))
@@ -76,6 +97,11 @@ def geometric_slope(ratio: Floats, terms: Floats) -> Floats:
     terms : ndarray
         Whole numbers >= 0; broadcasts against `ratio`.
 
+    Returns
+    -------
+    ndarray
+        Of the broadcast shape; n (n + 1) / 2 at ratio 1.
+
     Examples
     --------
     >>> float(geometric_slope(np.array(0.5), np.array(3.0)))
@@ -97,6 +123,20 @@ def geometric_slope(ratio: Floats, terms: Floats) -> Floats:
 def capped_variance(ratio: Floats, terms: Floats) -> Floats:
     r"""Variance of a geometric length that stops at `terms`.
 
+    Parameters
+    ----------
+    ratio : ndarray
+        In [0, 1].
+    terms : ndarray
+        Whole numbers >= 0; broadcasts against `ratio`.
+
+    Returns
+    -------
+    ndarray
+        Of the broadcast shape, >= 0; 0 at the ratios 0 and 1.
+
+    Notes
+    -----
     The length is at least i with probability ``ratio**(i - 1)``, i = 1, ..., `terms`.
     With S = `geometric_sum` and D = `geometric_slope`, the variance is
     :math:`2 D - S - S^2`, evaluated for the length less 1, whose variance is the same (so that

@@ -19,6 +19,18 @@ _MOST_TERMS = 128
 def alpha_symbol(reviewer: int, draft: int) -> Expr:
     r"""Symbol :math:`\alpha_{ij}`: rate at which `reviewer` accepts tokens of `draft`.
 
+    Parameters
+    ----------
+    reviewer : int
+        >= 0.
+    draft : int
+        >= 1.
+
+    Returns
+    -------
+    sympy symbol
+        ``alpha_ij``, non-negative.
+
     Examples
     --------
     >>> alpha_symbol(0, 1)
@@ -31,6 +43,16 @@ def alpha_symbol(reviewer: int, draft: int) -> Expr:
 
 def cost_symbol(model: int) -> Expr:
     """Symbol :math:`c_j`: one pass of `model` in target passes; the number 1 for the target.
+
+    Parameters
+    ----------
+    model : int
+        >= 0.
+
+    Returns
+    -------
+    sympy expression
+        ``c_j``, non-negative, or 1.
 
     Examples
     --------
@@ -45,6 +67,16 @@ def cost_symbol(model: int) -> Expr:
 def slope_symbol(model: int) -> Expr:
     """Symbol :math:`v_i`: what each further position adds to a pass, in passes of `model`.
 
+    Parameters
+    ----------
+    model : int
+        The reviewer, >= 0.
+
+    Returns
+    -------
+    sympy symbol
+        ``v_i``, non-negative.
+
     Examples
     --------
     >>> slope_symbol(0)
@@ -55,6 +87,18 @@ def slope_symbol(model: int) -> Expr:
 
 def verify_symbol(model: int, positions: Expr) -> Expr:
     """Expression :math:`V_i(m)`: a pass of `model` over m positions, in its own passes.
+
+    Parameters
+    ----------
+    model : int
+        The reviewer, >= 0.
+    positions : sympy expression or int
+        m.
+
+    Returns
+    -------
+    sympy expression
+        ``V_i(m)``, an undefined function.
 
     Examples
     --------
@@ -67,7 +111,27 @@ def verify_symbol(model: int, positions: Expr) -> Expr:
 def calculus_of(
     symbolic_lengths: bool, one_shot: Collection[int] = (), verify: VerifyForm = "free"
 ) -> Calculus:
-    """The calculus over symbols; sums are written out, or closed if lengths are symbols."""
+    """The segment calculus over symbols.
+
+    Parameters
+    ----------
+    symbolic_lengths : bool
+        Whether geometric sums are closed, for lengths that are symbols, or written out.
+    one_shot : collection of int
+        Drafts that cost one pass a call.
+    verify : {"free", "affine", "curve"}
+        Verification costs nothing more, `slope_symbol` a position, or `verify_symbol`.
+
+    Returns
+    -------
+    Calculus
+        Over `alpha_symbol` and `cost_symbol`.
+
+    Examples
+    --------
+    >>> calculus_of(False).alpha(0, 1)
+    alpha_01
+    """
 
     def verification(model: int) -> Verification:
         if verify == "affine":
@@ -91,7 +155,24 @@ def calculus_of(
 
 
 def tidy(expression: Expr) -> Expr:
-    """Expanded, for chances of lengths cancel much, unless that might be longer than before."""
+    """Expanded, for chances of lengths cancel much, unless that might be longer than before.
+
+    Parameters
+    ----------
+    expression : sympy expression
+        Any.
+
+    Returns
+    -------
+    sympy expression
+        Equal to it.
+
+    Examples
+    --------
+    >>> x = sympy.Symbol("x")
+    >>> tidy((1 - x) * x + x**2)
+    x
+    """
     return sympy.expand(expression) if _terms(expression) <= _MOST_TERMS else expression
 
 
@@ -108,7 +189,31 @@ def _terms(expression: Expr) -> int:
 
 
 def shape_of(cascade: Cascade, symbolic_lengths: bool) -> tuple[Node, ...]:
-    """Segments of the cascade, their lengths and rounds replaced by symbols if asked."""
+    """Segments of the cascade, their lengths and rounds replaced by symbols if asked.
+
+    Parameters
+    ----------
+    cascade : Cascade
+        Any cascade of the grammar.
+    symbolic_lengths : bool
+        Whether to put symbols k, gamma (lengths) and n (rounds) in place of the numbers.
+
+    Returns
+    -------
+    tuple of Node
+        As `nodes_of` makes them.
+
+    Raises
+    ------
+    ValueError
+        If symbols are asked for and a segment repeats until a threshold.
+
+    Examples
+    --------
+    >>> from cscalc.cascade import Draft
+    >>> shape_of(Cascade((Draft(1, 4),)), True)[0].length
+    gamma
+    """
     drafts = nodes_of(cascade.drafts)
     if not symbolic_lengths:
         return drafts

@@ -242,7 +242,31 @@ def tree_token_table(rank_acceptance: npt.ArrayLike, size: int, depth: int) -> F
 
 
 def verify_values(verify: Verify, size: int) -> Floats:
-    """V(1), ..., V(size) as an array, whatever form `verify` has."""
+    """V(1), ..., V(size) as an array, whatever form `verify` has.
+
+    Parameters
+    ----------
+    verify : None, array_like or callable
+        Cost of the target's pass over m positions, in its one-position passes: always 1, over
+        m = 1, 2, ..., or of m.
+    size : int
+        Most positions.
+
+    Returns
+    -------
+    ndarray, shape (size,)
+        V(1), V(2), ...
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is not finite and > 0, or too few are given.
+
+    Examples
+    --------
+    >>> verify_values([1.0, 1.5, 2.0], 2).tolist()
+    [1.0, 1.5]
+    """
     if verify is None:
         return np.ones(size)
     if callable(verify):

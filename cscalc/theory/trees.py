@@ -145,7 +145,28 @@ class Tree:
 
 
 def check_rank_acceptance(values: npt.ArrayLike) -> Floats:
-    """Return positional acceptance, shape (ranks,) or (depths, ranks), rows summing to <= 1."""
+    """Return positional acceptance as a checked array.
+
+    Parameters
+    ----------
+    values : array_like, shape (ranks,) or (depths, ranks)
+        P(the child of this rank is the one accepted), rows summing to <= 1.
+
+    Returns
+    -------
+    ndarray, float64
+        The same.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the shape is another, an entry is no rate, or a row sums to more than 1.
+
+    Examples
+    --------
+    >>> check_rank_acceptance([0.7, 0.1]).tolist()
+    [0.7, 0.1]
+    """
     rates = check_rates("rank_acceptance", values)
     if rates.ndim not in (1, 2) or rates.size == 0:
         raise ValueError(
