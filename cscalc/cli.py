@@ -77,7 +77,7 @@ def ewif(
     """
     from cscalc.theory.law import cycle_law
 
-    law = cycle_law(_cascade(cascade), _profile(profile, alphas, costs, one_shot, verify))
+    law = cycle_law(read_cascade(cascade), _profile(profile, alphas, costs, one_shot, verify))
     typer.echo(
         json.dumps(
             {
@@ -108,7 +108,7 @@ def simulate(
     from cscalc.simulate.events import simulate as run
 
     known = _profile(profile, alphas, costs, one_shot, verify)
-    tally = run(_cascade(cascade), known, cycles, rng=np.random.default_rng(seed))
+    tally = run(read_cascade(cascade), known, cycles, rng=np.random.default_rng(seed))
     low, high = tally.interval(0.95)
     typer.echo(
         json.dumps(
@@ -236,7 +236,7 @@ def export(
     typer.echo(json.dumps(settings.to_dict()))
 
 
-def _cascade(text: str) -> Any:
+def read_cascade(text: str) -> Any:
     """A cascade from JSON text or a file: its own schema, a plan, or a bare list of segments."""
     from cscalc._files import read_json
     from cscalc.cascade import SCHEMA, Cascade

@@ -98,13 +98,13 @@ def run(
     threads: Threads = None,
 ) -> None:
     """Decode prompts with a cascade and plainly, in turns; one JSON line a prompt."""
-    from cscalc.cli import _cascade
+    from cscalc.cli import read_cascade
     from validate.prompts import load_prompts
     from validate.run import run as run_cascade
 
     check_output(output)
     sampling = _sampling(temperature, top_k, top_p)
-    cascade = _cascade(str(plan))
+    cascade = read_cascade(str(plan))
     chosen = load_prompts(prompts, limit=limit)
     models = _models(target, drafts, device, dtype, threads)
     with _progress() as progress:
