@@ -123,11 +123,11 @@ def restructured(
             yield Draft(model, min(3, most)), None
         if left and model not in one_shot:
             for cheap in range(model + 1, n_drafts + 1):
-                inner = here.get(cheap, Draft(cheap, min(4, most)))
-                if inner.until is not None or (isinstance(inner, Review) and left < 2):
-                    inner = Draft(cheap, min(4, most))
+                moved = here.get(cheap, Draft(cheap, min(4, most)))
+                if moved.until is not None or (isinstance(moved, Review) and left < 2):
+                    moved = Draft(cheap, min(4, most))
                 for value in (1, min(3, most)):
-                    for new, _ in stopped(model, (inner,), value):
+                    for new, _ in stopped(model, (moved,), value):
                         yield new, None
                         yield new, cheap
 

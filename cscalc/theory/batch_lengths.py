@@ -132,7 +132,7 @@ def _best(
         profile.alphas,
         costs,
         one_shot=profile.one_shot,
-        verify={0: curve},
+        verify=None if curve is None else {0: curve},
         acceptance=profile.acceptance,
     )
     room = here.max_positions(0)
