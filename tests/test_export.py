@@ -160,6 +160,13 @@ def test_lengths_by_batch_size_equal_the_formula_for_one_rate(alpha, cost, gpu, 
         assert one.ewif >= 1.0
 
 
+def test_exact_ties_go_to_the_shorter_draft():
+    (found,) = per_batch_lengths(Profile([0.5], [0.5]), [1], {1: None}, max_length=1)
+    assert (found.length, found.ewif) == (0, 1.0)
+    (found,) = per_batch_lengths(Profile([0.5], [0.25]), [1], {1: [1.0, 1.0, 1.0]})
+    assert (found.length, found.ewif) == (1, 1.2)
+
+
 def test_draft_costs_may_change_with_the_batch():
     small, large, gpu = ModelSize(parameters=1e9), ModelSize(parameters=8e9), GPUS["H100 SXM"]
     found = per_batch_lengths(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from cscalc.acceptance import (
@@ -40,6 +40,8 @@ from tests.strategies import cases
 
 rates = st.one_of(st.sampled_from([0.0, 0.5, 1.0]), st.floats(0.0, 1.0))
 seeds = st.integers(0, 2**32)
+# a seed has nothing to shrink to, and every further example is an enumeration
+enumerated = settings(deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 LAST = 3
 KINDS = ("proposed", "kept", "corrected", "bonus")
 SMALL = [  # every rule of the grammar, few enough tokens to enumerate
@@ -117,7 +119,7 @@ def compare(law, branches):
 
 
 @given(small, seeds)
-@settings(deadline=None, max_examples=60)
+@settings(enumerated, max_examples=60)
 def test_laws_of_rate_tables_are_those_of_every_branch(cascade, seed):
     rng = np.random.default_rng(seed)
     model = table_model(rng)
@@ -299,7 +301,7 @@ def test_persistent_difficulty_beats_its_mean_alpha():
 
 
 @given(small, seeds)
-@settings(deadline=None, max_examples=30)
+@settings(enumerated, max_examples=30)
 def test_mixture_law_is_the_weighted_sum(cascade, seed):
     rng = np.random.default_rng(seed)
     weights, alphas = rng.random(3) + 0.01, [random_alphas(rng) for _ in range(3)]
@@ -349,7 +351,7 @@ def test_beta_mixture_is_a_fine_discrete_mixture_of_quantiles(cascade, concentra
 
 
 @given(small, seeds)
-@settings(deadline=None, max_examples=15)
+@settings(enumerated, max_examples=15)
 def test_beta_mixture_tends_to_independence_and_to_all_or_nothing(cascade, seed):
     rng = np.random.default_rng(seed)
     plain = profile_of(rng, curves=False)
@@ -366,7 +368,7 @@ def test_the_average_over_prompts_refuses_what_is_no_mixture():
 
 
 @given(small, seeds)
-@settings(deadline=None, max_examples=40)
+@settings(enumerated, max_examples=40)
 def test_markov_with_equal_states_is_independent(cascade, seed):
     rng = np.random.default_rng(seed)
     plain = profile_of(rng)
@@ -377,7 +379,7 @@ def test_markov_with_equal_states_is_independent(cascade, seed):
 
 
 @given(small, seeds)
-@settings(deadline=None, max_examples=25)
+@settings(enumerated, max_examples=25)
 def test_fast_and_slow_markov_laws_are_equal(cascade, seed):
     rng = np.random.default_rng(seed)
     profile = profile_of(rng, markov_model(rng))
@@ -390,7 +392,7 @@ def test_fast_and_slow_markov_laws_are_equal(cascade, seed):
 
 
 @given(st.sampled_from(SMALL[:6]), seeds)
-@settings(deadline=None, max_examples=12)
+@settings(enumerated, max_examples=12)
 def test_markov_laws_are_those_of_every_branch(cascade, seed):
     rng = np.random.default_rng(seed)
     model = markov_model(rng)
@@ -448,7 +450,7 @@ def test_cycles_that_never_leave_their_state_start_as_random_tokens_do():
 
 
 @given(small, seeds, st.integers(1, 2), st.integers(1, 5))
-@settings(deadline=None, max_examples=40)
+@settings(enumerated, max_examples=40)
 def test_fast_and_slow_trace_laws_are_equal(cascade, seed, n_texts, length):
     rng = np.random.default_rng(seed)
     profile = profile_of(rng, Trace(random_texts(rng, n_texts, length)))
@@ -456,7 +458,7 @@ def test_fast_and_slow_trace_laws_are_equal(cascade, seed, n_texts, length):
 
 
 @given(st.sampled_from(SMALL[1:6]), seeds)
-@settings(deadline=None, max_examples=10)
+@settings(enumerated, max_examples=10)
 def test_trace_cycles_are_those_of_every_branch(cascade, seed):
     rng = np.random.default_rng(seed)
     length = 2 if cascade.max_length > 3 else 3
@@ -499,7 +501,7 @@ def test_a_constant_trace_is_independent_up_to_the_end_of_the_text():
 
 
 @given(cases(), seeds)
-@settings(deadline=None, max_examples=40)
+@settings(enumerated, max_examples=40)
 def test_fast_and_slow_laws_are_equal_on_the_whole_grammar(case, seed):
     cascade, plain = case
     rng = np.random.default_rng(seed)
@@ -515,7 +517,7 @@ def test_fast_and_slow_laws_are_equal_on_the_whole_grammar(case, seed):
 
 
 @given(cases(), seeds)
-@settings(deadline=None, max_examples=25)
+@settings(enumerated, max_examples=25)
 def test_a_chain_of_equal_states_is_independent_on_the_whole_grammar(case, seed):
     cascade, plain = case
     steps = np.random.default_rng(seed).random(2)
@@ -536,7 +538,7 @@ def test_reviewers_see_the_kind_of_the_token_that_the_inner_review_made():
 
 
 @given(small, seeds)
-@settings(deadline=None, max_examples=20)
+@settings(enumerated, max_examples=20)
 def test_laws_under_every_model_sum_to_one_and_fit_their_bounds(cascade, seed):
     rng = np.random.default_rng(seed)
     models = [Independent(), table_model(rng), markov_model(rng), BetaMixture(rng.random() + 0.1),

@@ -30,11 +30,11 @@ CONTRACT = {  # name -> its home; a home that is not written yet asks for nothin
 }
 EXTRAS = {  # public, and not in the contract
     "AdaptiveBound", "BetaMixture", "ByPosition", "Conditional", "CycleLaw", "Independent",
-    "Lenience", "Markov", "Mixture", "Trace", "__version__", "alpha_posterior",
+    "EngineSettings", "Lenience", "Markov", "Mixture", "Trace", "__version__", "alpha_posterior",
     "best_probability", "bootstrap_profiles", "break_even_alpha", "break_even_cost", "ceilings",
     "compare", "cycle_law", "ewif_gradient", "ewif_interval", "optimal_for_prompts",
-    "optimal_length", "prompts_to_settle", "reply_law", "reply_quantile", "simulate_until",
-    "tokens_interval",
+    "optimal_length", "per_batch_lengths", "prompts_to_settle", "reply_law", "reply_quantile",
+    "simulate_until", "tokens_interval",
 }  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from cscalc.acceptance import (
@@ -31,6 +31,8 @@ from tests.branches import cycle, law_of, marginal, reply
 from tests.strategies import cases
 
 seeds = st.integers(0, 2**32)
+# a seed has nothing to shrink to, and every further example is an enumeration
+enumerated = settings(deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 ALPHAS = np.array([[1, 0.8, 0.5, 0.3], [0, 1, 0.7, 0.4], [0, 0, 1, 0.6], [0, 0, 0, 1.0]])
 COSTS = [0.25, 0.1, 0.05]
 FIXED = [
@@ -108,7 +110,7 @@ def check_against(law, branches):
 
 
 @given(every, seeds, st.integers(1, 4), st.booleans())
-@settings(deadline=None, max_examples=60)
+@settings(enumerated, max_examples=60)
 def test_replies_are_those_of_every_branch(cascade, seed, n_tokens, verified):
     rng = np.random.default_rng(seed)
     model = ByPosition({(0, 1): rng.random(3)}) if seed % 2 else conditional(rng)
@@ -120,7 +122,7 @@ def test_replies_are_those_of_every_branch(cascade, seed, n_tokens, verified):
 
 
 @given(every, seeds, st.booleans())
-@settings(deadline=None, max_examples=40)
+@settings(enumerated, max_examples=40)
 def test_joint_law_of_tokens_and_cost_is_that_of_every_branch(cascade, seed, verified):
     rng = np.random.default_rng(seed)
     profile = Profile(
@@ -143,7 +145,7 @@ def test_joint_law_of_tokens_and_cost_is_that_of_every_branch(cascade, seed, ver
 
 
 @given(st.sampled_from(RANDOM), seeds)
-@settings(deadline=None, max_examples=25)
+@settings(enumerated, max_examples=25)
 def test_costs_off_the_lattice_keep_their_mean_and_nearly_their_law(cascade, seed):
     rng = np.random.default_rng(seed)
     costs = rng.random(3) * 0.5
@@ -167,7 +169,7 @@ def test_costs_off_the_lattice_keep_their_mean_and_nearly_their_law(cascade, see
 
 
 @given(cases(), seeds)
-@settings(deadline=None, max_examples=25)
+@settings(enumerated, max_examples=25)
 def test_joint_laws_have_the_laws_of_tokens_and_mean_cost_as_margins(case, seed):
     cascade, plain = case
     if cascade.max_length > 30:
@@ -237,7 +239,7 @@ def test_cycles_of_a_reply_follow_the_binomial_of_one_proposal():
 
 
 @given(every, seeds, st.integers(1, 30))
-@settings(deadline=None, max_examples=40)
+@settings(enumerated, max_examples=40)
 def test_mean_times_agree_with_the_law_and_with_wald(cascade, seed, n_tokens):
     rng = np.random.default_rng(seed)
     alphas = rng.random((4, 4))
@@ -258,7 +260,7 @@ def test_mean_times_agree_with_the_law_and_with_wald(cascade, seed, n_tokens):
 
 
 @given(st.sampled_from(FIXED[1:] + RANDOM[:2]), seeds, st.integers(1, 4))
-@settings(deadline=None, max_examples=25)
+@settings(enumerated, max_examples=25)
 def test_a_prompt_of_a_mixture_keeps_its_alphas(cascade, seed, n_tokens):
     rng = np.random.default_rng(seed)
     kinds, weights = [ALPHAS, ALPHAS * rng.random()], np.array([0.25, 0.75])
@@ -321,7 +323,7 @@ def outcomes_of(cascade, profile, start, rate):
 
 
 @given(st.sampled_from(FIXED[1:4] + RANDOM[:1]), seeds, st.integers(1, 4))
-@settings(deadline=None, max_examples=15)
+@settings(enumerated, max_examples=15)
 def test_markov_difficulty_goes_on_from_cycle_to_cycle(cascade, seed, n_tokens):
     rng = np.random.default_rng(seed)
     model = Markov(ALPHAS, ALPHAS * rng.random(), *rng.random(2))
@@ -351,7 +353,7 @@ def test_markov_difficulty_goes_on_from_cycle_to_cycle(cascade, seed, n_tokens):
 
 
 @given(st.sampled_from(FIXED[1:] + RANDOM[:1]), seeds, st.integers(1, 3))
-@settings(deadline=None, max_examples=15)
+@settings(enumerated, max_examples=15)
 def test_a_trace_is_replayed_from_its_start(cascade, seed, n_tokens):
     rng = np.random.default_rng(seed)
     pairs = [(0, 1), (0, 2), (1, 2)]

@@ -85,9 +85,8 @@ def measure(
         key = str(prompt.question_id)
         if key not in known:
             record = _measure_prompt(models, prompt, sampling, max_tokens, seed)
-            record["timing"] = _time_passes(
-                models, record["tokens"], positions, rounds, seed + done
-            )
+            timing = _time_passes(models, record["tokens"], positions, rounds, seed + done)
+            record["timing"] = {"plain": record.pop("plain_pass_seconds"), **timing}
             remember(key, record)
     progress("measure", len(prompts), len(prompts))
     records = [known[str(p.question_id)] for p in prompts]
@@ -99,7 +98,8 @@ def profile_from(
 ) -> Profile:
     """Profile of pooled records; see `measure` for what they hold."""
     one_shot = tuple(sorted(models.one_shot))
-    ratios = pass_ratios([record["timing"]["passes"] for record in records])
+    timings = [record["timing"] for record in records]
+    ratios = pass_ratios([t["passes"] for t in timings], [t["plain"] for t in timings])
     unit = ratios["unit_seconds"]
     calls = {
         number: [x for record in records for x in record["timing"]["calls"][str(number)]]
@@ -161,6 +161,7 @@ def _measure_prompt(
         "question_id": prompt.question_id,
         "category": prompt.category,
         "prompt_tokens": len(ids),
+        "plain_pass_seconds": reply.seconds[0] / reply.passes[0],
         **overlaps.to_dict(),
         "tokens": [*ids, *reply.tokens],
     }

@@ -70,6 +70,7 @@ def measure_passes(
 
 def pass_ratios(
     timings: Sequence[Mapping[str, Mapping[str, Sequence[Sequence[float]]]]],
+    plain: Sequence[float],
 ) -> dict[str, Any]:
     """Costs and verification curves, each compared with the unit of its own repeat.
 
@@ -79,11 +80,15 @@ def pass_ratios(
     ----------
     timings : sequence of mapping
         What `measure_passes` returned, one for each text.
+    plain : sequence of float
+        Seconds of a pass of plain decoding with the target, one for each text: the unit of
+        costs, for that is what a cascade is compared with. One-position passes in a row run
+        faster than the same passes between others.
 
     Returns
     -------
     dict
-        "unit_seconds": median one-position pass of the target; "costs": model -> that of the
+        "unit_seconds": median of `plain`; "costs": model -> that of the
         model in target passes; "verify": model -> list over m of its own passes; "spread":
         model -> list over m of [lower, upper] quartile of the same.
     """
@@ -92,6 +97,7 @@ def pass_ratios(
         for number, by in timings[0].items()
     }
     units = {number: [median(times) for times in by["1"]] for number, by in seconds.items()}
+    units["0"] = [unit for unit, one in zip(plain, timings, strict=True) for _ in one["0"]["1"]]
     verify: dict[str, list[float]] = {}
     spread: dict[str, list[list[float]]] = {}
     for number, by in seconds.items():
