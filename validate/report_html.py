@@ -262,11 +262,10 @@ def _plan(report: Report, plan: Plan) -> str:
          f"{plan.profile.cost(model):.4g}"]
         for model, name in enumerate(names) if model
     ]  # fmt: skip
-    choice, limits = words.choice_sentence(plan), words.limits(plan)
+    limits = words.limits(plan)
     return section(
         "Why this cascade, and what it beat",
         (paragraph(note, "note") if other else "")
-        + (paragraph(choice) if choice else "")
         + f'<div class="explain">{explained}</div>'
         + table_of(["", "cascade", "kind", "EWIF", "tokens per cycle", "cost of a cycle"], rows,
                  kind="cards ranked")

@@ -51,8 +51,6 @@ def print_plan(plan: Plan, console: "Console") -> None:
     names = plan.profile.names
     console.print()
     console.print(_tree(plan.cascade, names, f"Chosen: {words.title_of(plan.cascade, names)}"))
-    if choice := words.choice_sentence(plan):
-        console.print(_text(choice))
     console.print(_text(plan.explain()))
     head = ["EWIF", "tokens per cycle", "cost of a cycle", "kind", "cascade"]
     table = _table(head, left=2)

@@ -252,19 +252,6 @@ def _meaning(term: str, report: Report) -> str:
     return f"A cycle spent {measured:.3g} plain tokens' time in it; predicted {predicted:.3g}."
 
 
-def choice_sentence(plan: Plan) -> str:
-    """On which rates a plan was chosen, if not on those of its table; "" otherwise."""
-    own = plan.limits.get("own_rates")
-    if own is None:
-        return ""
-    on = plan.limits.get("chosen_on", "the prompts' own rates")
-    return (
-        f"Chosen on {on}: over these, its EWIF is {own['ewif']:.3f}. What follows is computed "
-        f"with one rate for all prompts, where drafts that copy look better than they are, so "
-        f"the choice need not come first there."
-    )
-
-
 def limits(plan: Plan) -> str:
     """Within which limits the plan was searched: ``max length 64, proved yes``."""
     chosen_elsewhere = (
