@@ -11,17 +11,26 @@ bonus token by the inner review that model j made.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, as_floats, check_costs, check_int, check_number, check_rates
+from cscalc._checks import Floats, as_floats, check_costs, check_number
+from cscalc._pairs import (
+    Pair,
+    alpha_matrix,
+    check_pairs,
+    check_size,
+    checked_pairs,
+    frozen,
+    one_rate,
+    pairs_from_json,
+    pairs_to_json,
+    rates_along,
+)
 
-Pair = tuple[int, int]  # (reviewer, draft)
 PROPOSED, KEPT, CORRECTED, BONUS = range(4)  # first axis of `rate_table`
-T = TypeVar("T")
 
 
 class Acceptance(ABC):
@@ -109,15 +118,15 @@ class ByPosition(Acceptance):
     rates: Mapping[Pair, npt.ArrayLike | Floats] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "rates", _pairs("rates", self.rates, _rates_along("rates")))
+        object.__setattr__(self, "rates", checked_pairs("rates", self.rates, rates_along("rates")))
 
     def check(self, n_drafts: int) -> None:
         """Raise ValueError if a pair names a draft beyond `n_drafts`."""
-        _check_pairs("rates", self.rates, n_drafts)
+        check_pairs("rates", self.rates, n_drafts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""
-        return {"kind": self.kind, "rates": _pairs_to_json(self.rates)}
+        return {"kind": self.kind, "rates": pairs_to_json(self.rates)}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,17 +163,17 @@ class Conditional(Acceptance):
     def __post_init__(self) -> None:
         for name in ("kept", "corrected", "bonus"):
             given = getattr(self, name)
-            table = _pairs(name, {} if given is None else given, _one_rate(name))
+            table = checked_pairs(name, {} if given is None else given, one_rate(name))
             object.__setattr__(self, name, table)
 
     def check(self, n_drafts: int) -> None:
         """Raise ValueError if a pair names a draft beyond `n_drafts`."""
         for name in ("kept", "corrected", "bonus"):
-            _check_pairs(name, getattr(self, name), n_drafts)
+            check_pairs(name, getattr(self, name), n_drafts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""
-        tables = {n: _pairs_to_json(getattr(self, n)) for n in ("kept", "corrected", "bonus")}
+        tables = {n: pairs_to_json(getattr(self, n)) for n in ("kept", "corrected", "bonus")}
         return {"kind": self.kind, **tables}
 
 
@@ -210,8 +219,8 @@ class Mixture(Acceptance):
         total = float(weights.sum())
         if abs(total - 1.0) > 1e-12:  # else leave them: reading back must not move them
             weights = weights / total
-        object.__setattr__(self, "weights", _frozen(weights))
-        object.__setattr__(self, "alphas", _frozen(matrices))
+        object.__setattr__(self, "weights", frozen(weights))
+        object.__setattr__(self, "alphas", frozen(matrices))
 
     @property
     def mean_alphas(self) -> Floats:
@@ -220,7 +229,7 @@ class Mixture(Acceptance):
 
     def check(self, n_drafts: int) -> None:
         """Raise ValueError unless the alphas are of models 0..n_drafts."""
-        _check_size("alphas", np.asarray(self.alphas), n_drafts)
+        check_size("alphas", np.asarray(self.alphas), n_drafts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""
@@ -307,7 +316,7 @@ class Markov(Acceptance):
 
     def __post_init__(self) -> None:
         for name in ("easy", "hard"):
-            object.__setattr__(self, name, _frozen(alpha_matrix(name, getattr(self, name))))
+            object.__setattr__(self, name, frozen(alpha_matrix(name, getattr(self, name))))
         for name in ("to_easy", "to_hard"):
             value = check_number(name, getattr(self, name), least=0.0, most=1.0)
             object.__setattr__(self, name, value)
@@ -341,7 +350,7 @@ class Markov(Acceptance):
 
     def check(self, n_drafts: int) -> None:
         """Raise ValueError unless the alphas are of models 0..n_drafts."""
-        _check_size("easy", np.asarray(self.easy), n_drafts)
+        check_size("easy", np.asarray(self.easy), n_drafts)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""
@@ -384,7 +393,7 @@ class Trace(Acceptance):
                 f"texts must be a sequence of mappings (i, j) -> overlaps, got {self.texts!r}: "
                 f"write [overlaps] for one text"
             )
-        read = tuple(_pairs("texts", one, _rates_along("overlaps")) for one in self.texts)
+        read = tuple(checked_pairs("texts", one, rates_along("overlaps")) for one in self.texts)
         for text in read:
             lengths = {np.size(overlaps) for overlaps in text.values()}
             if len(lengths) != 1:
@@ -403,7 +412,7 @@ class Trace(Acceptance):
     def check(self, n_drafts: int) -> None:
         """Raise ValueError if a pair names a draft beyond `n_drafts`."""
         for text in self.texts:
-            _check_pairs("texts", text, n_drafts)
+            check_pairs("texts", text, n_drafts)
 
     def overlaps(self, text: int, alphas: Floats) -> Floats:
         """Overlaps along one text, shape (length, n + 1, n + 1); `alphas` where not measured."""
@@ -414,7 +423,7 @@ class Trace(Acceptance):
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""
-        return {"kind": self.kind, "texts": [_pairs_to_json(text) for text in self.texts]}
+        return {"kind": self.kind, "texts": [pairs_to_json(text) for text in self.texts]}
 
 
 def rate_table(alphas: Floats, acceptance: Acceptance) -> Floats:
@@ -464,108 +473,12 @@ def rate_table(alphas: Floats, acceptance: Acceptance) -> Floats:
     return table
 
 
-def alpha_matrix(name: str, alphas: npt.ArrayLike, n_drafts: int | None = None) -> Floats:
-    """Alphas as a checked matrix, shape (n + 1, n + 1); a vector holds the target's rates.
-
-    Raises
-    ------
-    ValueError
-        If the shape is neither form (for `n_drafts` drafts, if given), or a rate that is read
-        lies outside [0, 1].
-    """
-    given = as_floats(name, alphas)
-    n = given.shape[0] - (given.ndim == 2) if n_drafts is None and given.ndim else n_drafts or 0
-    size = n + 1
-    if given.shape not in ((n,), (size, size)):
-        match = "for n drafts" if n_drafts is None else f"to match the {n_drafts} costs"
-        form = "(n + 1, n + 1) or (n,)" if n_drafts is None else f"({size}, {size}) or ({n},)"
-        raise ValueError(f"{name} must have shape {form} {match}, got shape {given.shape}")
-    matrix = np.eye(size)
-    if given.ndim == 1:
-        for draft, rate in enumerate(check_rates(name, given), start=1):
-            matrix[:draft, draft] = rate
-        return matrix
-    rows, columns = np.triu_indices(size, 1)  # only i < j is read
-    matrix[rows, columns] = check_rates(name, given[rows, columns])
-    return matrix
-
-
-def _frozen(values: Floats) -> Floats:
-    values = np.array(values, dtype=np.float64)
-    values.flags.writeable = False
-    return values
-
-
-def _rates_along(name: str) -> Callable[[Any], Floats]:
-    def read(values: Any) -> Floats:
-        rates = check_rates(name, values)
-        if rates.ndim != 1 or rates.size == 0:
-            raise ValueError(f"{name} of a pair must be a vector of rates, got {values!r}")
-        return _frozen(rates)
-
-    return read
-
-
-def _one_rate(name: str) -> Callable[[Any], float]:
-    return lambda value: check_number(f"{name} of a pair", value, least=0.0, most=1.0)
-
-
-def _pairs(name: str, given: Any, read: Callable[[Any], T]) -> Mapping[Pair, T]:
-    """Checked, read-only, in order of pairs."""
-    if not isinstance(given, Mapping):
-        raise TypeError(f"{name} must map pairs (reviewer, draft) to rates, got {given!r}")
-    table: dict[Pair, T] = {}
-    for pair, values in given.items():
-        if not isinstance(pair, tuple) or len(pair) != 2:
-            raise TypeError(f"{name} must have pairs (reviewer, draft) as keys, got {pair!r}")
-        reviewer = check_int(f"{name} reviewer", pair[0], least=0)
-        draft = check_int(f"{name} draft", pair[1], least=1)
-        if reviewer >= draft:
-            raise ValueError(
-                f"{name} names the pair {pair!r}, but models run from dear to cheap: write "
-                f"(reviewer, draft) with reviewer < draft"
-            )
-        table[reviewer, draft] = read(values)
-    return MappingProxyType(dict(sorted(table.items())))
-
-
-def _check_pairs(name: str, given: Mapping[Pair, Any], n_drafts: int) -> None:
-    for pair in given:
-        if pair[1] > n_drafts:
-            raise ValueError(f"{name} names the pair {pair}, but there are drafts 1..{n_drafts}")
-
-
-def _check_size(name: str, alphas: Floats, n_drafts: int) -> None:
-    if alphas.shape[-1] != n_drafts + 1:
-        raise ValueError(
-            f"acceptance has {name} of {alphas.shape[-1] - 1} drafts, but the profile has "
-            f"{n_drafts}: give one rate a draft"
-        )
-
-
-def _pairs_to_json(given: Mapping[Pair, Any] | None) -> dict[str, Any]:
-    values = {f"{i},{j}": np.asarray(v).tolist() for (i, j), v in (given or {}).items()}
-    return dict(values)
-
-
-def _from_json(given: Any) -> dict[Pair, Any]:
-    if not isinstance(given, Mapping):
-        raise TypeError(f'a table of rates is {{"i,j": rates}}, got {str(given)[:80]}')
-    pairs: dict[Pair, Any] = {}
-    for key, value in given.items():
-        reviewer, _, draft = str(key).partition(",")
-        if not (reviewer.isdigit() and draft.isdigit()):
-            raise ValueError(f'a pair is written "i,j", got {key!r}')
-        pairs[int(reviewer), int(draft)] = value
-    return pairs
-
-
 def _tables_read(kind: Callable[..., Acceptance]) -> Callable[[dict[str, Any]], Acceptance]:
-    return lambda data: kind(**{name: _from_json(table) for name, table in data.items()})
+    return lambda data: kind(**{name: pairs_from_json(table) for name, table in data.items()})
 
 
 def _trace_read(texts: Sequence[Any]) -> Trace:
-    return Trace([_from_json(text) for text in texts])
+    return Trace([pairs_from_json(text) for text in texts])
 
 
 _KINDS: dict[str, Callable[[dict[str, Any]], Acceptance]] = {

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from cscalc._checks import Floats, check_costs, check_int
 from cscalc._files import read_json, write_json
-from cscalc.acceptance import Acceptance, Independent, alpha_matrix
+from cscalc._pairs import alpha_matrix
+from cscalc.acceptance import Acceptance, Independent
 from cscalc.cascade import Cascade, Review, walk
 
 Curve = Callable[[int], float]

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # package -> its parts, lowest floor first; a * covers the files that one was split into;
 # __init__ and __main__ stand above all
 FLOORS = {
-    "cscalc": """_checks _version _files | cascade k_matrix profile acceptance
+    "cscalc": """_checks _version _files _pairs | cascade k_matrix profile acceptance
         | stats records goodness rates own_rates | theory simulate _search*
         | optimize plan compare sweep _sweep* plot adaptive export choose resamples
         uncertainty check _check_cases
