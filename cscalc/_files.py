@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 
+def check_folder(path: Path) -> None:
+    """Raise ValueError if the folder that is to hold `path` is not there."""
+    if not path.parent.is_dir():
+        raise ValueError(f"cannot write {path}: there is no folder {path.parent}: create it first")
+
+
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Write `text` to a temporary neighbour, then rename it over `path`."""
     target = Path(path)
-    if not target.parent.is_dir():
-        raise ValueError(
-            f"cannot write {target}: there is no folder {target.parent}: create it first"
-        )
+    check_folder(target)
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -9,6 +9,7 @@ import numpy as np
 
 from cscalc._check_cases import PLANTS, random_case, simulate_with
 from cscalc._checks import check_choice, check_int, check_number
+from cscalc._files import check_folder
 from cscalc.cascade import Cascade
 from cscalc.goodness import chi_square, false_alarm, z_score
 from cscalc.profile import Profile
@@ -279,6 +280,5 @@ def check_picture(path: str | os.PathLike[str]) -> Path:
     target = Path(path)
     if target.suffix not in PICTURES:
         raise ValueError(f"picture must end in {', '.join(PICTURES)}, got {str(path)!r}")
-    if not target.parent.is_dir():
-        raise ValueError(f"cannot write {target}: there is no folder {target.parent}: create it")
+    check_folder(target)
     return target

@@ -1,6 +1,6 @@
 """The best cascade for prompts that differ: chosen on each prompt's own rates."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -10,11 +10,17 @@ from cscalc.optimize import optimal_config
 from cscalc.own_rates import combined, own_profiles
 from cscalc.plan import Alternative, Plan, make_plan
 from cscalc.profile import Profile
-from cscalc.simulate.replay import has_places, replay_prompts
+from cscalc.simulate.replay import has_places, per_cycle, replay_prompts
 from cscalc.theory.law import cycle_law
 
 Numbers = tuple[float, float, float]  # tokens per cycle, cycle cost, EWIF
 SHORTLIST = 24  # cascades that are compared by replay
+
+
+def over_prompts(cascade: Cascade, own: Sequence[Profile]) -> Numbers:
+    """Tokens per cycle, cycle cost and EWIF over prompts that write equally many tokens."""
+    laws = [cycle_law(cascade, one) for one in own]
+    return combined(np.ones(len(laws)), [x.mean for x in laws], [x.cost for x in laws])
 
 
 def optimal_for_prompts(profile: Profile, *, max_length: int = 64, max_depth: int = 2) -> Plan:
@@ -54,14 +60,13 @@ def optimal_for_prompts(profile: Profile, *, max_length: int = 64, max_depth: in
     limit = profile.max_positions(0)
 
     def by_rates(cascade: Cascade) -> Numbers:
-        laws = [cycle_law(cascade, one) for one in own]
-        return combined(np.ones(len(laws)), [x.mean for x in laws], [x.cost for x in laws])
+        return over_prompts(cascade, own)
 
     def by_replay(cascade: Cascade) -> Numbers:
         rng = np.random.default_rng(0)  # the same numbers for every cascade
         sums = np.sum(list(replay_prompts(cascade, profile, rng=rng).values()), axis=0)
-        tokens, cycles, cost = float(sums[0]), float(sums[1]), float(sums[2:].sum())
-        return tokens / cycles, cost / cycles, tokens / cost
+        tokens, cost, ewif = per_cycle(sums)
+        return float(tokens), float(cost), float(ewif)
 
     def fits(cascade: Cascade) -> bool:
         return limit is None or cascade.max_length + 1 <= limit

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from cscalc._checks import Floats
 from cscalc.profile import Profile
+from cscalc.rates import rate_sums
 
 
 def pooled_rates(
@@ -27,8 +28,8 @@ def pooled_rates(
 
     Raises
     ------
-    ValueError
-        If no record holds a context for a pair.
+    TypeError, ValueError
+        As `cscalc.rates.rate_sums`: no record holds a context for a pair, say.
 
     Examples
     --------
@@ -36,18 +37,7 @@ def pooled_rates(
     >>> float(pooled_rates(records, 2, ())[0, 1])
     0.5
     """
-    alphas = np.eye(n_models)
-    for draft in range(1, n_models):
-        for reviewer in range(draft):
-            if reviewer in one_shot:
-                alphas[reviewer, draft] = 0.0
-                continue
-            pair = f"{reviewer},{draft}"
-            values = [x for record in records for x in record["overlap"].get(pair, ())]
-            if not values:
-                raise ValueError(f"no context was measured for the pair {pair}: measure again")
-            alphas[reviewer, draft] = min(1.0, max(0.0, float(np.mean(values))))
-    return alphas
+    return rate_sums(records, n_models, one_shot).pooled()
 
 
 def own_profiles(profile: Profile) -> dict[int, Profile]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from cscalc._files import check_folder
 from cscalc.cli import run_app
 
 app = typer.Typer(
@@ -214,8 +215,7 @@ def check_output(path: Path) -> None:
     """Raise ValueError before any work if `path` cannot be written."""
     if path.is_dir():
         raise ValueError(f"{path} is a folder: give a file to write")
-    if not path.parent.is_dir():
-        raise ValueError(f"cannot write {path}: there is no folder {path.parent}: create it first")
+    check_folder(path)
 
 
 def _show(made: Any, plan: Any, output: Path | None) -> None:

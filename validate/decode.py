@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from cscalc.cascade import Cascade, Draft, Review, Segment, walk, wants_call
+from validate.cache import synchronize
 from validate.chance import Chance, Sampled
 from validate.models import Models
 from validate.sampling import Law, Laws, PointLaw, Sampling
@@ -89,7 +90,7 @@ class Decoder:
         self.sessions = {m: models.language[m].start() for m in used}
         self.passes = dict.fromkeys([0, *cascade.models], 0)
         self.seconds = dict.fromkeys([0, *cascade.models], 0.0)
-        self._clock_device = models.device if models.device.type == "cuda" else None
+        self._device = models.device
 
     def prefill(self, prompt: Sequence[int]) -> None:
         """Read the prompt with all models, all but its last token."""
@@ -169,8 +170,7 @@ class Decoder:
         return self.sampling.law(logits)
 
     def _clock(self) -> float:
-        if self._clock_device is not None:
-            torch.cuda.synchronize(self._clock_device)
+        synchronize(self._device)
         return time.perf_counter()
 
     def _cut(self, length: int) -> None:
@@ -214,9 +214,7 @@ def stream(
     """
     prompt = check_prompt(prompt, models, max_tokens)
     run = completion if completion is not None else Completion()
-    chance = Sampled(generator) if isinstance(generator, torch.Generator) else generator
-    if not hasattr(chance, "draw"):
-        chance = Sampled(generator)  # type: ignore[arg-type]  # says what is wrong
+    chance = generator if hasattr(generator, "draw") else Sampled(generator)
     plain, room = Cascade(()), context_room(cascade, models)
     fits = len(prompt) + cascade.max_length + 1 <= room  # else no draft reads the prompt at all
     decoder = Decoder(cascade if fits else plain, models, chance, sampling or Sampling())

@@ -8,9 +8,11 @@ import numpy as np
 
 from cscalc._checks import Floats
 from cscalc.cascade import Cascade, Draft
-from cscalc.own_rates import combined, own_profiles
+from cscalc.choose import over_prompts
+from cscalc.own_rates import own_profiles
 from cscalc.profile import Profile
 from cscalc.simulate import simulate
+from cscalc.simulate.replay import per_cycle
 from cscalc.theory.law import cycle_law
 
 RESAMPLES = 2000
@@ -136,12 +138,7 @@ def make_group(
 
 def _quantities(sums: Any) -> dict[str, Any]:
     """Predicted quantities of summed replays: tokens, cycles, costs by model; shape (..., n)."""
-    tokens, cycles, cost = sums[..., 0], sums[..., 1], sums[..., 2:].sum(axis=-1)
-    return {
-        "tokens_per_cycle": tokens / cycles,
-        "cycle_cost": cost / cycles,
-        "speedup": tokens / cost,
-    }
+    return dict(zip(QUANTITIES, per_cycle(sums), strict=True))
 
 
 def _held_out_prediction(
@@ -237,8 +234,7 @@ def named_terms(
     One rate for all prompts; then a rate for each prompt; then its rates place by place; then
     the run itself; then the time of each model in the run against its measured cost.
     """
-    laws = [cycle_law(cascade, one) for one in own_profiles(profile).values()]
-    each = combined(np.ones(len(laws)), [x.mean for x in laws], [x.cost for x in laws])
+    each = over_prompts(cascade, list(own_profiles(profile).values()))
     pooled, own, measured = group.pooled, group.own, group.measured
     by_place = own["tokens_per_cycle"].value
     terms = [

@@ -85,8 +85,8 @@ def measure(
         key = str(prompt.question_id)
         if key not in known:
             record = _measure_prompt(models, prompt, sampling, max_tokens, seed)
-            timing = _time_passes(models, record["tokens"], positions, rounds, seed + done)
-            record["timing"] = {"plain": record.pop("plain_pass_seconds"), **timing}
+            text, timing = record["tokens"], record["timing"]
+            timing |= _time_passes(models, text, positions, rounds, seed + done)
             remember(key, record)
     progress("measure", len(prompts), len(prompts))
     records = [known[str(p.question_id)] for p in prompts]
@@ -161,9 +161,9 @@ def _measure_prompt(
         "question_id": prompt.question_id,
         "category": prompt.category,
         "prompt_tokens": len(ids),
-        "plain_pass_seconds": reply.seconds[0] / reply.passes[0],
         **overlaps.to_dict(),
         "tokens": [*ids, *reply.tokens],
+        "timing": {"plain": reply.seconds[0] / reply.passes[0]},
     }
 
 

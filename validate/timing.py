@@ -8,7 +8,7 @@ from typing import Any
 
 from validate.models import Models
 
-UNIT_PASSES = 6  # one-position passes of each model in every repeat: the unit of all costs
+UNIT_PASSES = 6  # one-position passes of each draft in every repeat: the unit of its curve
 
 
 def measure_passes(
@@ -36,8 +36,8 @@ def measure_passes(
     Returns
     -------
     dict of model -> dict of m -> list of list of seconds
-        One list a repeat: one time, or `UNIT_PASSES` times for m = 1, to which all others
-        are compared.
+        One list a repeat: one time, or `UNIT_PASSES` times for m = 1 of a draft, to which its
+        others are compared.
     """
     sessions = {number: model.start() for number, model in models.language.items()}
     for session in sessions.values():
@@ -45,7 +45,7 @@ def measure_passes(
         session.extend(text[:1], 1)
         session.rewind(len(text))
     jobs = [(number, m) for number in sessions for m in positions]
-    jobs += [(number, 1) for number in sessions] * (UNIT_PASSES - 1)
+    jobs += [(number, 1) for number in sessions if number] * (UNIT_PASSES - 1)
     seconds: dict[str, dict[str, list[list[float]]]] = {
         str(number): {str(m): [] for m in positions} for number in sessions
     }

@@ -153,6 +153,12 @@ class _Replay:
         return float((self.kept if reviewer == 0 else self.overlap)[pair][place])
 
 
+def per_cycle(sums: Floats) -> tuple[Floats, Floats, Floats]:
+    """Tokens per cycle, cycle cost and EWIF of summed `Replayed.sums`, shape (..., n + 3)."""
+    tokens, cycles, cost = sums[..., 0], sums[..., 1], sums[..., 2:].sum(axis=-1)
+    return tokens / cycles, cost / cycles, tokens / cost
+
+
 def has_places(profile: Profile) -> bool:
     """Whether the profile's prompts hold what a replay needs."""
     records = (profile.measurement or {}).get("prompts") or [{}]
