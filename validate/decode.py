@@ -1,200 +1,128 @@
-"""The cascade decoder: any cascade, cached models, output law exactly the target's."""
+"""Decode with any cascade: one prompt, a stream of tokens, or many prompts in batches.
+
+The law of the output is exactly the target's, unless a deferral rule of the target asks for
+another one.
+"""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from cscalc.cascade import Cascade, Draft, Review, Segment, walk, wants_call
-from validate.cache import synchronize
+from cscalc._checks import check_int
+from cscalc.cascade import Cascade, Draft, Review, walk
+from cscalc.theory.deferral import DeferralRule
+from cscalc.theory.lenience import Lenience
 from validate.chance import Chance, Sampled
+from validate.completion import Completion
+from validate.decoder import Decoder, Pass, check_models
 from validate.models import Models
-from validate.sampling import Law, Laws, PointLaw, Sampling
-from validate.verify import accept_probability, correction
-
-Proposed = list[tuple[int, Law]]  # token, and the law it was drawn from
+from validate.rules import Rules
+from validate.sampling import Sampling
 
 
-@dataclass(slots=True)
-class Completion:
-    """What one run emitted, and what it took.
+@dataclass(frozen=True, eq=False)
+class Ending:
+    """What ends a text."""
 
-    Attributes
-    ----------
-    tokens : list of int
-        Emitted tokens, at most as many as asked for; an end-of-text token is kept.
-    emitted : list of int
-        Tokens that each cycle emitted, before the last one is cut to length.
-    reviewed : list of int
-        Proposals in front of the target in each cycle.
-    passes, positions : dict of int -> int
-        Passes (calls, for a one-shot model) and positions passed through, after the prompt.
-    seconds : dict of int -> float
-        Time inside passes of each model, after the prompt.
-    prefill_seconds, decode_seconds : float
-        Time to read the prompt with all models; time of all cycles.
-    finish : str
-        "length", "eos" or "context".
-    """
+    max_tokens: int
+    eos: frozenset[int]
+    stop: tuple[str, ...] = ()
+    tokenizer: Any = None
+    tail: int = field(init=False, default=0)  # tokens in which a stop string surely lies
 
-    tokens: list[int] = field(default_factory=list)
-    emitted: list[int] = field(default_factory=list)
-    reviewed: list[int] = field(default_factory=list)
-    passes: dict[int, int] = field(default_factory=dict)
-    positions: dict[int, int] = field(default_factory=dict)
-    seconds: dict[int, float] = field(default_factory=dict)
-    prefill_seconds: float = 0.0
-    decode_seconds: float = 0.0
-    finish: str = "length"
+    def __post_init__(self) -> None:
+        check_int("max_tokens", self.max_tokens, least=1)
+        for text in self.stop:
+            if not isinstance(text, str) or not text:
+                raise ValueError(f"a stop string must be non-empty text, got {text!r}")
+        if self.stop and self.tokenizer is None:
+            raise ValueError("stop strings need a tokenizer, and these models have none")
+        longest = max((len(text.encode()) for text in self.stop), default=0)
+        object.__setattr__(self, "tail", longest + 3)  # 3: a character cut in two
 
-    @property
-    def cycles(self) -> int:
-        """Number of cycles."""
-        return len(self.emitted)
-
-    @property
-    def tokens_per_cycle(self) -> float:
-        """Mean of `emitted`."""
-        return sum(self.emitted) / len(self.emitted)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data, without the tokens."""
-        return {
-            "tokens": len(self.tokens),
-            "emitted": self.emitted,
-            "reviewed": self.reviewed,
-            "passes": {str(m): n for m, n in self.passes.items()},
-            "positions": {str(m): n for m, n in self.positions.items()},
-            "seconds": {str(m): s for m, s in self.seconds.items()},
-            "prefill_seconds": self.prefill_seconds,
-            "decode_seconds": self.decode_seconds,
-            "finish": self.finish,
-        }
+    def stopped_by(self, tokens: list[int]) -> str | None:
+        """The stop string that the last token completed."""
+        if not self.stop:
+            return None
+        text = self.tokenizer.decode(tokens[-self.tail :])
+        return next((stop for stop in self.stop if stop in text), None)
 
 
-class Decoder:
-    """One sequence being decoded: the text so far, and a session of every model in use."""
+Writing = Generator[Pass | list[int], Tensor | None, None]
 
-    def __init__(
-        self, cascade: Cascade, models: Models, chance: Chance, sampling: Sampling
-    ) -> None:
-        check_models(cascade, models)
-        self.cascade = cascade
-        self.models = models
-        self.chance = chance
-        self.sampling = sampling
-        self.text: list[int] = []
-        used = [0, *(m for m in cascade.models if m in models.language)]
-        self.sessions = {m: models.language[m].start() for m in used}
-        self.passes = dict.fromkeys([0, *cascade.models], 0)
-        self.seconds = dict.fromkeys([0, *cascade.models], 0.0)
-        self._device = models.device
 
-    def prefill(self, prompt: Sequence[int]) -> None:
-        """Read the prompt with all models, all but its last token."""
-        self.text = list(prompt)
-        if len(self.text) > 1:
-            for session in self.sessions.values():
-                session.extend(self.text[:-1], 1)
+def write(decoder: Decoder, prompt: Sequence[int], run: Completion, ending: Ending) -> Writing:
+    """Decode one text: ask for passes, hand out the tokens of each cycle, fill `run`."""
+    models, lossless = decoder.models, decoder.rules.lossless
+    room = context_room(decoder.cascade, models)
+    if len(prompt) + decoder.cascade.max_length + 1 > room:
+        if not lossless:
+            raise ValueError(
+                f"the prompt has {len(prompt)} tokens and the models hold {room}: too little to "
+                "draft, which a deferral rule needs; shorten the prompt"
+            )
+        decoder.leave_drafts()  # no draft reads the prompt at all
+    yield from decoder.prefill(prompt)
+    while True:
+        if len(decoder.text) + decoder.cascade.max_length + 1 > room:
+            if not lossless:
+                run.finish = "context"
+                return
+            decoder.leave_drafts()
+        if len(decoder.text) >= models.target.max_positions:
+            run.finish = "context"
+            return
+        emitted, reviewed = yield from decoder.cycle()
+        run.emitted.append(len(emitted))
+        run.reviewed.append(reviewed)
+        for i, token in enumerate(emitted):
+            run.tokens.append(token)
+            run.stop = ending.stopped_by(run.tokens)
+            ended = token in ending.eos or run.stop is not None
+            if ended or len(run.tokens) == ending.max_tokens:
+                run.finish = "eos" if token in ending.eos else "stop" if run.stop else "length"
+                yield emitted[: i + 1]
+                return
+        yield emitted
 
-    def cycle(self) -> tuple[list[int], int]:
-        """Run one cycle; return the emitted tokens and the number of proposals."""
-        start = len(self.text)
-        proposed = self._segments(0, self.cascade.drafts)
-        emitted = self._review(0, start, proposed)
-        return [token for token, _ in emitted], len(proposed)
 
-    def _segments(self, reviewer: int, drafts: tuple[Segment, ...]) -> Proposed:
-        proposed: Proposed = []
-        for segment in drafts:
-            calls = 0
-            while wants_call(segment, calls, len(proposed)):
-                found = self._call(segment)
-                proposed += found
-                calls += 1
-                if not found:  # a one-shot draft that has nothing to propose
-                    break
-        return proposed
+class Sessions:
+    """A session of every model in use, for one text; counts and times what it is asked for."""
 
-    def _call(self, segment: Segment) -> Proposed:
-        if isinstance(segment, Review):
-            start = len(self.text)
-            inner = self._segments(segment.model, segment.drafts)
-            return self._review(segment.model, start, inner)
-        if segment.model in self.models.one_shot:
-            return self._propose(segment)
-        proposed: Proposed = []
-        for _ in range(segment.length):
-            law = self._laws(segment.model, 1)[0]
-            token = self.chance.draw(law)
-            proposed.append((token, law))
-            self.text.append(token)
-        return proposed
+    def __init__(self, decoder: Decoder, run: Completion) -> None:
+        self._models, self._run, self._decoder = decoder.models, run, decoder
+        self._sessions = {m: decoder.models.language[m].start() for m in decoder.used}
+        numbers = [0, *decoder.cascade.models]
+        run.passes, run.seconds = dict.fromkeys(numbers, 0), dict.fromkeys(numbers, 0.0)
+        run.positions = dict.fromkeys(self._sessions, 0)
 
-    def _propose(self, segment: Draft) -> Proposed:
-        began = time.perf_counter()
-        found = self.models.one_shot[segment.model].propose(self.text, segment.length)
-        self.passes[segment.model] += 1
-        self.seconds[segment.model] += time.perf_counter() - began
-        self.text += found
-        return [(token, PointLaw(token, self.models.vocab_size)) for token in found]
+    def answer(self, asked: Pass) -> Tensor:
+        """Logits after each of the last tokens."""
+        session, run = self._sessions[asked.model], self._run
+        if session.length > asked.keep:
+            session.rewind(asked.keep)
+        if not asked.n_last:
+            return session.extend(asked.tokens, 1)
+        began = self.clock()
+        logits = session.extend(asked.tokens, asked.n_last)
+        run.seconds[asked.model] += self.clock() - began
+        run.passes[asked.model] += 1
+        run.positions[asked.model] += len(asked.tokens)
+        return logits
 
-    def _review(self, reviewer: int, start: int, proposed: Proposed) -> Proposed:
-        """Keep the longest accepted prefix of text[start:] and add the reviewer's own token."""
-        laws = self._laws(reviewer, len(proposed) + 1)
-        emitted: Proposed = []
-        for (token, draft), law in zip(proposed, laws, strict=False):
-            if not self.chance.coin(accept_probability(law, draft, token)):
-                own = correction(law, draft)
-                break
-            emitted.append((token, law))
-        else:
-            own = laws[len(proposed)]
-        last = laws[len(emitted)]  # the law that the extra token follows, whichever way it came
-        self._cut(start + len(emitted))
-        token = self.chance.draw(own)
-        self.text.append(token)
-        return [*emitted, (token, last)]
-
-    def _laws(self, model: int, n_last: int) -> Laws:
-        """Laws after each of the last `n_last` prefixes of the text, in one pass."""
-        session = self.sessions[model]
-        if len(self.text) - session.length < n_last:  # logits are not kept: read again
-            session.rewind(len(self.text) - n_last)
-        began = self._clock()
-        logits = session.extend(self.text[session.length :], n_last)
-        self.seconds[model] += self._clock() - began
-        self.passes[model] += 1
-        return self.sampling.law(logits)
-
-    def _clock(self) -> float:
-        synchronize(self._device)
+    def clock(self) -> float:
+        """Seconds, once the device has done what it was asked."""
+        self._models.synchronize()
         return time.perf_counter()
 
-    def _cut(self, length: int) -> None:
-        """Drop all text from `length` on, and what the sessions read of it."""
-        if length < len(self.text):
-            del self.text[length:]
-            for session in self.sessions.values():
-                if session.length > length:
-                    session.rewind(length)
-
-
-def check_models(cascade: Cascade, models: Models) -> None:
-    """Raise ValueError if the cascade asks for a model that is not there, or cannot review."""
-    for segment in walk(cascade.drafts):
-        if segment.model not in models:
-            raise ValueError(
-                f"the cascade uses model {segment.model}, but the models are "
-                f"0..{len(models) - 1}: load one more draft or change the cascade"
-            )
-        if isinstance(segment, Review) and segment.model not in models.language:
-            raise ValueError(
-                f"model {segment.model} ({models[segment.model].name}) is one-shot and "
-                "cannot review"
-            )
+    def count_calls(self) -> None:
+        """Take over calls and seconds of the one-shot drafts."""
+        self._run.passes |= self._decoder.calls
+        self._run.seconds |= self._decoder.call_seconds
 
 
 def stream(
@@ -206,6 +134,10 @@ def stream(
     max_tokens: int = 64,
     sampling: Sampling | None = None,
     eos: Sequence[int] = (),
+    stop: Sequence[str] = (),
+    lenience: Lenience | Mapping[int, Lenience] | None = None,
+    confidence: float | Mapping[int, float] | None = None,
+    deferral: DeferralRule | Mapping[int, DeferralRule] | None = None,
     completion: Completion | None = None,
 ) -> Iterator[int]:
     """Yield tokens as cycles emit them; arguments as `generate`.
@@ -215,37 +147,33 @@ def stream(
     prompt = check_prompt(prompt, models, max_tokens)
     run = completion if completion is not None else Completion()
     chance = generator if hasattr(generator, "draw") else Sampled(generator)
-    plain, room = Cascade(()), context_room(cascade, models)
-    fits = len(prompt) + cascade.max_length + 1 <= room  # else no draft reads the prompt at all
-    decoder = Decoder(cascade if fits else plain, models, chance, sampling or Sampling())
-    stop = frozenset(eos)
+    rules = rules_for(cascade, models, lenience, confidence, deferral)
+    ending = Ending(max_tokens, frozenset(eos), tuple_of_texts(stop), models.tokenizer)
+    decoder = Decoder(cascade, models, chance, sampling or Sampling(), rules)
+    return _stream(decoder, prompt, run, ending)
 
-    began = time.perf_counter()
-    decoder.prefill(prompt)
-    models.synchronize()
-    run.prefill_seconds = time.perf_counter() - began
-    prefilled = {m: session.positions for m, session in decoder.sessions.items()}
-    while True:
-        if len(decoder.text) + decoder.cascade.max_length + 1 > room:
-            decoder.cascade = plain  # too little room to draft: finish with the target alone
-        if len(decoder.text) >= models.target.max_positions:
-            run.finish = "context"
-            return
-        began = decoder._clock()
-        emitted, reviewed = decoder.cycle()
-        run.decode_seconds += decoder._clock() - began
-        run.emitted.append(len(emitted))
-        run.reviewed.append(reviewed)
-        run.passes, run.seconds = decoder.passes, decoder.seconds
-        run.positions = {m: s.positions - prefilled[m] for m, s in decoder.sessions.items()}
-        for token in emitted:
-            run.tokens.append(token)
-            yield token
-            if token in stop:
-                run.finish = "eos"
-                return
-            if len(run.tokens) == max_tokens:
-                return
+
+def _stream(
+    decoder: Decoder, prompt: Sequence[int], run: Completion, ending: Ending
+) -> Iterator[int]:
+    sessions = Sessions(decoder, run)
+    writing, reply, prefilling = write(decoder, prompt, run, ending), None, True
+    began = sessions.clock()
+    try:
+        while True:
+            asked = writing.send(reply)
+            if isinstance(asked, Pass):
+                if prefilling and asked.n_last:
+                    now = sessions.clock()
+                    run.prefill_seconds, began, prefilling = now - began, now, False
+                reply = sessions.answer(asked)
+                continue
+            run.decode_seconds += sessions.clock() - began
+            sessions.count_calls()
+            yield from asked
+            reply, began = None, sessions.clock()
+    except StopIteration:
+        return
 
 
 def generate(
@@ -257,8 +185,13 @@ def generate(
     max_tokens: int = 64,
     sampling: Sampling | None = None,
     eos: Sequence[int] = (),
+    stop: Sequence[str] = (),
+    lenience: Lenience | Mapping[int, Lenience] | None = None,
+    confidence: float | Mapping[int, float] | None = None,
+    deferral: DeferralRule | Mapping[int, DeferralRule] | None = None,
+    on_token: Callable[[int], object] | None = None,
 ) -> Completion:
-    """Decode one prompt; the law of the tokens is the target's own.
+    """Decode one prompt; without `deferral` the law of the tokens is the target's own.
 
     Parameters
     ----------
@@ -273,9 +206,22 @@ def generate(
     max_tokens : int
         Most tokens to emit.
     sampling : Sampling, optional
-        Temperature and truncation; default temperature 1.
+        Temperature, truncation, repetition penalty; default temperature 1.
     eos : sequence of int
         Tokens that end the text.
+    stop : sequence of str
+        Strings that end the text, kept in it; they need a tokenizer. One that is never
+        reached changes nothing.
+    lenience : Lenience or dict of int -> Lenience, optional
+        For every inner reviewer, or by model. The output law stays the target's.
+    confidence : float or dict of int -> float, optional
+        A draft stops after a token to which it gives less than this at temperature 1; for
+        every drafting model, or by model. The output law stays the target's.
+    deferral : DeferralRule or dict of int -> DeferralRule, optional
+        A speculative cascade (arXiv:2405.19261): the target, or the reviewers named, defer by
+        a rule of `cscalc.theory.deferral`; the output law becomes the rule's.
+    on_token : callable, optional
+        Called with every token as it is emitted.
 
     Returns
     -------
@@ -285,16 +231,64 @@ def generate(
     Raises
     ------
     ValueError
-        If the prompt is empty, holds an unknown token or leaves no room in the context, or
-        the cascade names a model that is not there.
+        If the prompt is empty, holds an unknown token or leaves no room in the context, the
+        cascade names a model that is not there, or a rule does not fit the cascade.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cscalc import Cascade, Draft
+    >>> from validate import Models, TableModel
+    >>> flat = torch.zeros(4, 4, dtype=torch.float64)
+    >>> models = Models.of(TableModel(flat), TableModel(flat))
+    >>> run = generate(
+    ...     Cascade((Draft(1, 3),)), models, [0], generator=torch.Generator(), max_tokens=8
+    ... )
+    >>> run.emitted  # both laws are equal, so every proposal is kept
+    [4, 4]
     """
     completion = Completion()
-    for _ in stream(
+    tokens = stream(
         cascade, models, prompt, generator=generator, max_tokens=max_tokens, sampling=sampling,
-        eos=eos, completion=completion,
-    ):  # fmt: skip
-        pass
+        eos=eos, stop=stop, lenience=lenience, confidence=confidence, deferral=deferral,
+        completion=completion,
+    )  # fmt: skip
+    for token in tokens:
+        if on_token is not None:
+            on_token(token)
     return completion
+
+
+def rules_for(
+    cascade: Cascade,
+    models: Models,
+    lenience: Lenience | Mapping[int, Lenience] | None,
+    confidence: float | Mapping[int, float] | None,
+    deferral: DeferralRule | Mapping[int, DeferralRule] | None,
+) -> Rules:
+    """Options of `generate` as `Rules`: one value stands for every model that it can apply to."""
+    reviewing = {s.model for s in walk(cascade.drafts) if isinstance(s, Review)}
+    drafting = {s.model for s in walk(cascade.drafts) if isinstance(s, Draft)}
+    if isinstance(lenience, Lenience) and not reviewing:
+        raise ValueError(f"lenience is for inner reviews, and {cascade} has none")
+    return Rules(
+        _by_model(lenience, reviewing),
+        _by_model(deferral, {0}),
+        _by_model(confidence, drafting - set(models.one_shot)),
+    )
+
+
+def _by_model(value: Any, numbers: set[int]) -> dict[int, Any]:
+    if value is None:
+        return {}
+    return dict(value) if isinstance(value, Mapping) else dict.fromkeys(sorted(numbers), value)
+
+
+def tuple_of_texts(stop: Sequence[str]) -> tuple[str, ...]:
+    """Stop strings as a tuple; TypeError for one bare string, which is a sequence of letters."""
+    if isinstance(stop, str):
+        raise TypeError(f"stop must be a sequence of strings, got {stop!r}: write ({stop!r},)")
+    return tuple(stop)
 
 
 def context_room(cascade: Cascade, models: Models) -> int:

@@ -5,7 +5,7 @@ for proposals, reviews, corrections and the bonus token alike. Greedy decoding i
 temperature = 0, whose laws put all mass on one token.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -29,10 +29,13 @@ class Sampling:
         Keep the smallest set of likeliest tokens whose mass reaches `top_p`, in (0, 1].
     min_p : float or None
         Keep tokens with at least `min_p` times the likeliest token's mass, in [0, 1].
+    repetition_penalty : float
+        Logits of tokens that the text already holds are divided by this if positive and
+        multiplied by it if negative (Keskar et al. 2019, arXiv:1909.05858); > 0, 1 is none.
 
     Notes
     -----
-    Applied in this order, as transformers' ``generate`` does.
+    The penalty comes first, the rest in this order, as in transformers' ``generate``.
 
     Examples
     --------
@@ -45,6 +48,7 @@ class Sampling:
     top_k: int | None = None
     top_p: float | None = None
     min_p: float | None = None
+    repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         check_number("temperature", self.temperature, least=0.0)
@@ -54,9 +58,38 @@ class Sampling:
             raise ValueError("top_p must be > 0, got 0: use temperature=0 for greedy decoding")
         if self.min_p is not None:
             check_number("min_p", self.min_p, least=0.0, most=1.0)
+        if check_number("repetition_penalty", self.repetition_penalty, least=0.0) == 0.0:
+            raise ValueError("repetition_penalty must be > 0, got 0: use 1 for no penalty")
 
-    def law(self, logits: Tensor) -> "Laws":
-        """Laws of the next token, one a row; `logits` has shape (rows, vocab_size)."""
+    def penalised(self, logits: Tensor, text: Sequence[int] | None) -> Tensor:
+        """Logits after the repetition penalty; arguments as `law`."""
+        if self.repetition_penalty == 1.0:
+            return logits
+        if text is None:
+            raise ValueError("a repetition penalty needs the text that the logits follow")
+        penalised = logits.clone()
+        rows = logits.shape[0]
+        for row in range(rows):
+            seen = sorted(set(text[: len(text) - rows + 1 + row]))
+            at = torch.tensor(seen, device=logits.device)
+            old = logits[row, at]
+            weaker = torch.where(
+                old > 0, old / self.repetition_penalty, old * self.repetition_penalty
+            )
+            penalised[row, at] = weaker
+        return penalised
+
+    def law(self, logits: Tensor, text: Sequence[int] | None = None) -> "Laws":
+        """Laws of the next token, one a row.
+
+        Parameters
+        ----------
+        logits : Tensor, shape (rows, vocab_size)
+        text : sequence of int, optional
+            Row -1 follows all of it, row -2 all but its last token, and so on; read only by
+            the repetition penalty.
+        """
+        logits = self.penalised(logits, text)
         if self.temperature == 0.0:
             return PointLaws(logits.argmax(dim=-1).tolist(), logits.shape[-1], logits.dtype)
         if logits.dtype not in (torch.float32, torch.float64):
@@ -74,6 +107,13 @@ class Sampling:
             probs = probs / probs.sum(dim=-1, keepdim=True)
         return DenseLaws(probs)
 
+    def plain(self, logits: Tensor, text: Sequence[int] | None = None) -> Tensor:
+        """Probabilities at temperature 1, not truncated, (rows, vocab); arguments as `law`."""
+        logits = self.penalised(logits, text)
+        if logits.dtype not in (torch.float32, torch.float64):
+            logits = logits.float()
+        return logits.softmax(dim=-1)
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data."""
         return {
@@ -81,6 +121,7 @@ class Sampling:
             "top_k": self.top_k,
             "top_p": self.top_p,
             "min_p": self.min_p,
+            "repetition_penalty": self.repetition_penalty,
         }
 
 
