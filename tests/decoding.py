@@ -8,7 +8,8 @@ import torch
 from cscalc.cascade import Cascade, Draft, Review
 from validate.models import Models, TableModel
 from validate.reference import Reference
-from validate.sampling import Sampling
+from validate.rules import Rules
+from validate.sampling import DenseLaw, Sampling
 
 ONE_SHOT = 3  # models 0, 1, 2 are tables, model 3 proposes a fixed function of the text
 
@@ -40,18 +41,22 @@ def table_models(vocab_size, seed, order=1):
     return Models.of(*tables, LastSeen(vocab_size))
 
 
-def reference(cascade, models, sampling, kind=Reference):
+def reference(cascade, models, sampling, kind=Reference, rules=None):
     """The reference decoder of table models, or a broken subclass of it."""
 
     @cache
     def law_of(model, tokens):
-        return sampling.law(models.language[model].after(tokens)[None])[0]
+        return sampling.law(models.language[model].after(tokens)[None], tokens)[0]
+
+    @cache
+    def plain_of(model, tokens):
+        return DenseLaw(sampling.plain(models.language[model].after(tokens)[None], tokens)[0])
 
     one_shot = {
         number: lambda tokens, length, draft=draft: tuple(draft.propose(tokens, length))
         for number, draft in models.one_shot.items()
     }
-    return kind(cascade, law_of, one_shot)
+    return kind(cascade, law_of, one_shot, rules or Rules(), plain_of)
 
 
 def drafts(reviewer, depth):
@@ -98,5 +103,6 @@ samplings = st.one_of(
         top_k=st.none() | st.integers(1, 3),
         top_p=st.none() | st.sampled_from([0.5, 0.8, 0.95]),
         min_p=st.none() | st.sampled_from([0.05, 0.3]),
+        repetition_penalty=st.sampled_from([1.0, 1.0, 1.3]),
     ),
 )

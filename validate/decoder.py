@@ -14,7 +14,7 @@ from torch import Tensor
 from cscalc.cascade import Cascade, Draft, Review, Segment, walk, wants_call
 from validate.chance import Chance
 from validate.models import Models
-from validate.rules import Rules, mixed, mixed_plain
+from validate.rules import Rules, exact, mixed, mixed_plain
 from validate.sampling import Law, PointLaw, Sampling
 from validate.verify import accept_probability, correction, lenient_law
 
@@ -152,6 +152,7 @@ class Decoder:
         for (token, draft, soft), (own, plain) in zip(proposed, rows, strict=False):
             if rule is not None:
                 own, plain = self._deferred(reviewer, own, plain, draft, soft)
+                draft = exact(draft)
             follows, forgiven = own, 1.0
             if factor > 1.0 and not (isinstance(draft, PointLaw) and soft is None):
                 if isinstance(own, PointLaw):

@@ -105,12 +105,15 @@ def exact_law(decoder: Reference, prompt: Tokens, n_tokens: int) -> Distribution
 
 
 def target_law(decoder: Reference, prompt: Tokens, n_tokens: int) -> Distribution:
-    """Law of `n_tokens` tokens of plain decoding with the target, for comparison."""
+    """Law of `n_tokens` tokens written one by one, for comparison.
+
+    Each follows `decoder.output_law`: the target's own, or what its deferral rule makes of it.
+    """
     law: Distribution = {(): 1.0}
     for _ in range(n_tokens):
         longer: Distribution = {}
         for tokens, weight in law.items():
-            probs = decoder.law_of(0, prompt + tokens).dense().double().tolist()
+            probs = decoder.output_law(prompt + tokens).dense().double().tolist()
             for token, p in enumerate(probs):
                 if p > 0.0:
                     longer[(*tokens, token)] = weight * p

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from cscalc._checks import check_number
-from cscalc.cascade import Cascade, Review, Segment, walk
+from cscalc.cascade import Cascade, Draft, Review, Segment, walk
 from cscalc.theory.deferral import DeferralRule
 from cscalc.theory.lenience import Lenience
 from validate.models import Models
@@ -70,13 +70,7 @@ class Rules:
 
     def check(self, cascade: Cascade, models: Models) -> None:
         """Raise ValueError if a rule does not fit the cascade."""
-        in_front: dict[int, list[tuple[Segment, ...]]] = {0: [cascade.drafts]}
-        drafting = set()
-        for segment in walk(cascade.drafts):
-            if isinstance(segment, Review):
-                in_front.setdefault(segment.model, []).append(segment.drafts)
-            else:
-                drafting.add(segment.model)
+        in_front = reviewed_by(cascade)
         for model in self.lenience:
             if model == 0:
                 raise ValueError(
@@ -84,30 +78,65 @@ class Rules:
                     "an inner reviewer, or use deferral="
                 )
             if model not in in_front:
-                raise ValueError(f"model {model} has a lenience but reviews nothing: {cascade}")
+                raise ValueError(f"model {model} has a lenience but reviews nothing in {cascade}")
         for model in self.deferral:
             if model in self.lenience:
                 raise ValueError(f"model {model} cannot both defer and be lenient: choose one")
-            for drafts in in_front.get(model, [()]):
-                self._check_front(model, drafts, models)
+        for model, front in self.fronts(cascade).items():
+            if front.model in models.one_shot:
+                raise ValueError(
+                    f"model {model} cannot defer to model {front.model}, which is one-shot and "
+                    "has no law: put an autoregressive draft or a review in front of it"
+                )
+            if isinstance(front, Review) and front.model in self.lenience:
+                raise ValueError(
+                    f"model {front.model} is lenient, so its tokens follow no one law that model "
+                    f"{model} could defer to: drop its lenience"
+                )
+        drafting = {s.model for s in walk(cascade.drafts) if isinstance(s, Draft)}
         for model in self.confidence:
             if model not in drafting or model in models.one_shot:
                 raise ValueError(
-                    f"model {model} has a confidence but does not draft token by token: {cascade}"
+                    f"model {model} has a confidence but does not draft token by token in "
+                    f"{cascade}"
                 )
 
-    def _check_front(self, model: int, drafts: tuple[Segment, ...], models: Models) -> None:
-        if len(drafts) != 1 or drafts[0].model in models.one_shot:
-            raise ValueError(
-                f"a deferral rule of model {model} compares two laws, so exactly one "
-                f"autoregressive draft or review must stand in front of it, got {drafts}"
-            )
-        front = drafts[0]
-        if isinstance(front, Review) and front.model in self.lenience:
-            raise ValueError(
-                f"model {front.model} is lenient, so its tokens follow no one law that model "
-                f"{model} could defer to: drop its lenience"
-            )
+    def fronts(self, cascade: Cascade) -> dict[int, Segment]:
+        """The one segment in front of each deferring reviewer.
+
+        Raises
+        ------
+        ValueError
+            If there is none, there are several, or they do not all follow one law.
+        """
+        in_front = reviewed_by(cascade)
+        fronts = {}
+        for model in self.deferral:
+            if model not in in_front:
+                raise ValueError(f"model {model} has a deferral rule but reviews nothing")
+            for drafts in in_front[model]:
+                if len(drafts) != 1:
+                    raise ValueError(
+                        f"a deferral rule of model {model} compares its law with one other, so "
+                        f"exactly one draft or review must stand in front of it, got {drafts}"
+                    )
+            kinds = {(d[0].model, isinstance(d[0], Review)) for d in in_front[model]}
+            if len(kinds) > 1:
+                raise ValueError(
+                    f"model {model} would defer to several laws, of {sorted(kinds)}: let the "
+                    "same draft stand in front of it everywhere"
+                )
+            fronts[model] = in_front[model][0][0]
+        return fronts
+
+
+def reviewed_by(cascade: Cascade) -> dict[int, list[tuple[Segment, ...]]]:
+    """What stands in front of each reviewer, wherever it reviews."""
+    found: dict[int, list[tuple[Segment, ...]]] = {0: [cascade.drafts]}
+    for segment in walk(cascade.drafts):
+        if isinstance(segment, Review):
+            found.setdefault(segment.model, []).append(segment.drafts)
+    return found
 
 
 def mixed(rule: DeferralRule, own: Law, draft: Law, plain: Tensor, draft_plain: Tensor) -> Law:
@@ -121,18 +150,27 @@ def mixed(rule: DeferralRule, own: Law, draft: Law, plain: Tensor, draft_plain: 
     plain, draft_plain : Tensor, shape (vocab_size,)
         The same at temperature 1, which the rule compares.
     """
-    like = own.dense()
-    laws = (_array(x) for x in (plain, draft_plain, like, draft.dense()))
-    pi = np.asarray(rule.law(*laws).law)
-    return DenseLaw(torch.from_numpy(pi).to(like.device))
+    laws = [_array(x) for x in (plain, draft_plain, own.dense(), draft.dense())]
+    return DenseLaw(_tensor(rule.law(*laws).law, plain))
 
 
 def mixed_plain(rule: DeferralRule, plain: Tensor, draft_plain: Tensor) -> Tensor:
     """The law pi at temperature 1, shape (vocab_size,)."""
-    pi = np.asarray(rule.law(_array(plain), _array(draft_plain)).law)
-    return torch.from_numpy(pi).to(plain.device)
+    return _tensor(rule.law(_array(plain), _array(draft_plain)).law, plain)
+
+
+def exact(law: Law) -> Law:
+    """The law in float64, summing to 1 as what `mixed` read of it does.
+
+    Where a rule keeps the draft, pi equals this law bit by bit, so nothing is rejected.
+    """
+    return DenseLaw(_tensor(_array(law.dense()), law.dense()))
 
 
 def _array(law: Tensor) -> np.ndarray:
     values = law.double().cpu().numpy()
     return values / values.sum()  # a float32 softmax misses 1 by up to 1e-6
+
+
+def _tensor(law: np.ndarray, like: Tensor) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(law)).to(like.device)

@@ -4,6 +4,7 @@ import torch
 
 from validate.sampling import DenseLaw, Law, PointLaw
 
+SURE = 1.0 - 1e-14  # rounding alone must not reject where the correction has no mass
 
 def accept_probability(target: Law, draft: Law, token: int, lenience: float = 1.0) -> float:
     r"""Chance that the reviewer keeps `token`: :math:`\min(1, f p/q)` (arXiv:2211.17192, Alg. 1).
@@ -25,7 +26,8 @@ def accept_probability(target: Law, draft: Law, token: int, lenience: float = 1.
     chance = draft.prob(token)
     if not chance > 0.0:  # also true for nan
         raise ValueError(f"the draft gives token {token} mass {chance}, so it cannot propose it")
-    return min(1.0, lenience * target.prob(token) / chance)
+    ratio = lenience * target.prob(token) / chance
+    return ratio if ratio < SURE else 1.0
 
 
 def correction(target: Law, draft: Law, lenience: float = 1.0) -> Law:
