@@ -1,0 +1,191 @@
+"""Many prompts, some at a time: every text advances by its own count of accepted tokens.
+
+Each text is decoded by the same coroutine as a single prompt. Rows that wait for the same model
+are served by one pass; cheap models go first, so that the target is asked once for all rows.
+A finished text leaves its row to the next prompt.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from cscalc._checks import check_int
+from cscalc.cascade import Cascade
+from cscalc.theory.deferral import DeferralRule
+from cscalc.theory.lenience import Lenience
+from validate.chance import Sampled
+from validate.completion import Completion
+from validate.decode import (
+    Ending,
+    Writing,
+    check_prompt,
+    rules_for,
+    tuple_of_texts,
+    write,
+)
+from validate.decoder import Decoder, Pass
+from validate.models import Models
+from validate.ragged import Rows, start_rows
+from validate.rules import Rules
+from validate.sampling import Sampling
+
+
+@dataclass(slots=True)
+class _Row:
+    """A text under way and what it waits for."""
+
+    run: Completion
+    decoder: Decoder
+    writing: Writing
+    asked: Pass
+
+
+def generate_many(
+    cascade: Cascade,
+    models: Models,
+    prompts: Sequence[Sequence[int]],
+    *,
+    generator: torch.Generator,
+    batch: int = 1,
+    max_tokens: int = 64,
+    sampling: Sampling | None = None,
+    eos: Sequence[int] = (),
+    stop: Sequence[str] = (),
+    lenience: Lenience | Mapping[int, Lenience] | None = None,
+    confidence: float | Mapping[int, float] | None = None,
+    deferral: DeferralRule | Mapping[int, DeferralRule] | None = None,
+) -> list[Completion]:
+    """Decode prompts, up to `batch` of them at a time; other arguments as `generate`.
+
+    Parameters
+    ----------
+    cascade : Cascade
+    models : Models
+        One-shot drafts must not keep the text they saw last: one serves all rows.
+    prompts : sequence of sequence of int
+    generator : torch.Generator
+        Seeds one generator a prompt, in order, so that the tokens do not depend on `batch`
+        (but for the rounding of passes of other widths).
+    batch : int
+        Rows decoded together, >= 1.
+
+    Returns
+    -------
+    list of Completion
+        One a prompt, in order. Seconds of a pass are shared equally by the rows it served, so
+        sums over a batch are wall time.
+
+    Raises
+    ------
+    ValueError
+        As `generate`; nothing is decoded if any prompt is bad.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from cscalc import Cascade, Draft
+    >>> from validate import Models, TableModel
+    >>> flat = torch.zeros(4, 4, dtype=torch.float64)
+    >>> models = Models.of(TableModel(flat), TableModel(flat))
+    >>> runs = generate_many(
+    ...     Cascade((Draft(1, 3),)), models, [[0], [1, 2]], generator=torch.Generator(),
+    ...     batch=2, max_tokens=8,
+    ... )
+    >>> [run.emitted for run in runs]
+    [[4, 4], [4, 4]]
+    """
+    check_int("batch", batch, least=1)
+    texts = []
+    for i, prompt in enumerate(prompts):
+        try:
+            texts.append(check_prompt(prompt, models, max_tokens))
+        except ValueError as error:
+            raise ValueError(f"prompt {i}: {error}") from error
+    rules = rules_for(cascade, models, lenience, confidence, deferral)
+    ending = Ending(max_tokens, frozenset(eos), tuple_of_texts(stop), models.tokenizer)
+    Sampled(generator)  # refuses what is no generator
+    seeds = torch.randint(0, 2**62, (len(texts),), generator=generator).tolist()
+
+    def decoder(i: int) -> Decoder:
+        chance = Sampled(torch.Generator().manual_seed(seeds[i]))
+        return Decoder(cascade, models, chance, sampling or Sampling(), rules)
+
+    return _Batch(models, min(batch, len(texts)), ending).decode(
+        [(decoder(i), text) for i, text in enumerate(texts)], rules
+    )
+
+
+class _Batch:
+    """Rows and what serves them."""
+
+    def __init__(self, models: Models, n_rows: int, ending: Ending) -> None:
+        self._models, self._n_rows, self._ending = models, n_rows, ending
+        self._caches: dict[int, Rows] = {}
+        self._rows: dict[int, _Row] = {}
+
+    def decode(self, texts: list[tuple[Decoder, list[int]]], rules: Rules) -> list[Completion]:
+        runs = [Completion() for _ in texts]
+        waiting = list(zip(texts, runs, strict=True))[::-1]
+        while waiting or self._rows:
+            for number in range(self._n_rows):
+                while waiting and number not in self._rows:
+                    (decoder, text), run = waiting.pop()
+                    numbers = [0, *decoder.cascade.models]
+                    run.passes = dict.fromkeys(numbers, 0)
+                    run.seconds = dict.fromkeys(numbers, 0.0)
+                    run.positions = dict.fromkeys(decoder.used, 0)
+                    writing = write(decoder, text, run, self._ending)
+                    self._advance(number, _Row(run, decoder, writing, Pass(0, 0, [], 0)), None)
+            self._step()
+        return runs
+
+    def _step(self) -> None:
+        """Serve, in one pass, all rows that wait for the cheapest model asked for."""
+        if not self._rows:
+            return
+        began = self._clock()
+        # prompts first: they are long, and decoding rows beside them would be padded to them
+        kind = min((row.asked.n_last > 0, -row.asked.model) for row in self._rows.values())
+        served = {
+            number: row.asked
+            for number, row in self._rows.items()
+            if (row.asked.n_last > 0, -row.asked.model) == kind
+        }
+        model = -kind[1]
+        if model not in self._caches:
+            self._caches[model] = start_rows(self._models.language[model], self._n_rows)
+        logits = self._caches[model].read(served)
+        seconds = (self._clock() - began) / len(served)
+        for number, asked in served.items():
+            row = self._rows[number]
+            if asked.n_last:
+                row.run.passes[model] += 1
+                row.run.positions[model] += len(asked.tokens)
+                row.run.seconds[model] += seconds
+                row.run.decode_seconds += seconds
+            else:
+                row.run.prefill_seconds += seconds
+            before = time.perf_counter()
+            self._advance(number, row, logits[number])
+            row.run.decode_seconds += time.perf_counter() - before
+
+    def _advance(self, number: int, row: _Row, reply: torch.Tensor | None) -> None:
+        """Go on with a row until it asks for a pass; drop it when its text has ended."""
+        self._rows[number] = row
+        try:
+            while True:
+                asked = row.writing.send(reply)
+                row.run.passes |= row.decoder.calls
+                row.run.seconds |= row.decoder.call_seconds
+                if isinstance(asked, Pass):
+                    row.asked = asked
+                    return
+                reply = None
+        except StopIteration:
+            del self._rows[number]
+
+    def _clock(self) -> float:
+        self._models.synchronize()
+        return time.perf_counter()
