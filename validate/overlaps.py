@@ -91,7 +91,7 @@ def measure_overlaps(
     for i, reviewer in laws.items():
         for j, draft in laws.items():
             if i < j:
-                at = _overlap_rows(reviewer, draft)
+                at = overlap_rows(reviewer, draft)
                 overlap[f"{i},{j}"] = at
                 if_emitted = _kept_if_emitted(reviewer, draft, reply)
                 survival[f"{i},{j}"] = _survival(at, if_emitted)
@@ -112,15 +112,16 @@ def reply_laws(
     model: LanguageModel, prompt: Sequence[int], reply: Sequence[int], sampling: Sampling
 ) -> Laws:
     """Laws of every reply token under `model`, given the text before it."""
-    session = model.start()
-    logits = session.extend([*prompt, *reply[:-1]], len(reply))
-    return sampling.law(logits)
+    session, text = model.start(), [*prompt, *reply[:-1]]
+    return sampling.law(session.extend(text, len(reply)), text)
 
 
-def _overlap_rows(reviewer: Laws, draft: Laws) -> list[float]:
+def overlap_rows(reviewer: Laws, draft: Laws) -> list[float]:
+    """Overlap of two models' laws in each context: whether they agree, if decoding is greedy."""
     if isinstance(reviewer, PointLaws) and isinstance(draft, PointLaws):
         return [float(a == b) for a, b in zip(reviewer.tokens, draft.tokens, strict=True)]
-    return torch.minimum(reviewer.dense(), draft.dense()).sum(dim=-1).double().tolist()
+    overlap = torch.minimum(reviewer.dense(), draft.dense()).sum(dim=-1).double()
+    return overlap.clamp(max=1.0).tolist()  # a draft that equals its reviewer rounds above 1
 
 
 def _kept_if_emitted(reviewer: Laws, draft: Laws, reply: Sequence[int]) -> list[float]:
