@@ -4,9 +4,10 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt
 ENVIRONMENT := .venv/.installed
 NOTEBOOKS := .venv/.installed-notebooks
+DOCS := .venv/.installed-docs
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help venv demo test quick slow lint bench figures clean
+.PHONY: help venv demo test quick slow lint bench figures docs clean
 
 help:
 	@echo 'make demo   measure SmolLM2-135M, choose a cascade, run it, compare: demo-output/report.html'
@@ -15,7 +16,8 @@ help:
 	@echo 'make slow   slow tests, all notebooks, every figure twice (their bytes must agree)'
 	@echo 'make lint   ruff check, ruff format --check, mypy'
 	@echo 'make bench  every script in benchmarks/'
-	@echo 'make figures  every figure of paper_figs/ as PDF and PNG, into paper_figs/out/'
+	@echo 'make figures  every figure of paper_figs/ as PDF and PNG, and their page: paper_figs/out/index.html'
+	@echo 'make docs   the documentation as HTML, into docs/_build/html'
 	@echo 'make venv   create or update .venv only'
 	@echo 'make clean  delete caches, build results and demo-output; .venv stays'
 
@@ -41,6 +43,11 @@ $(ENVIRONMENT): pyproject.toml constraints.txt
 $(NOTEBOOKS): $(ENVIRONMENT)
 	@echo 'Installing what notebooks need'
 	@$(PIP) -e ".[notebooks]"
+	@touch $@
+
+$(DOCS): $(ENVIRONMENT)
+	@echo 'Installing what the documentation needs'
+	@$(PIP) -e ".[docs]"
 	@touch $@
 
 demo: $(ENVIRONMENT)
@@ -75,8 +82,12 @@ bench: $(ENVIRONMENT)
 	  if [ -e "$$script" ]; then echo "$$script"; $(BIN)/python "$$script"; fi; done
 
 figures: $(ENVIRONMENT)
-	@set -e; for script in paper_figs/fig_*.py; do echo "$$script"; $(BIN)/python "$$script"; done
+	@set -e; for script in paper_figs/fig_*.py paper_figs/page.py; do echo "$$script"; $(BIN)/python "$$script"; done
+
+docs: $(DOCS)
+	$(BIN)/python -m sphinx -n -W --keep-going -q -b html -j auto docs docs/_build/html
+	@echo 'docs/_build/html/index.html'
 
 clean:
-	rm -rf build dist ./*.egg-info demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build dist ./*.egg-info demo-output .pytest_cache .mypy_cache .ruff_cache .hypothesis docs/_build docs/api
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
