@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cscalc import Profile, deferral_front, speculative_ewif
-from cscalc.deferral_front import front_jobs
+from cscalc.fronts import front_jobs
 from cscalc.theory.deferral import Chow
 from cscalc.theory.deferral_rates import RULES, deferral_sums, make_rule
 

@@ -219,6 +219,7 @@ def front_of(
     *,
     rng: np.random.Generator,
     draft: int = 1,
+    length: int | None = None,
     max_length: int = 16,
     n_resamples: int = 400,
     confidence: float = 0.95,
@@ -229,6 +230,8 @@ def front_of(
     ----------
     profile, rng, draft, max_length, n_resamples, confidence
         As there.
+    length : int, optional
+        The draft length of all rules; by default each has its best.
     jobs : sequence of (rule, threshold)
     sums : ndarray, shape (texts, 1 + len(jobs), 5)
         `deferral_sums` in the order of `SUMS`; the first column is of always deferring, which
@@ -242,9 +245,10 @@ def front_of(
     points = [_point("plain", None, "plain", 0, means[:, 0], np.ones(len(pools)), confidence)]
     for column, (name, threshold) in enumerate([("lossless", None), *jobs]):
         here = means[:, column]
-        length = speeds.best_length(here[0, 0], threshold is None)
-        fast = np.array([speeds.speculative(a, length, threshold is None) for a in here[:, 0]])
-        points.append(_point(name, threshold, "speculative", length, here, fast, confidence))
+        lossless = threshold is None
+        k = length if length is not None else speeds.best_length(here[0, 0], lossless)
+        fast = np.array([speeds.speculative(a, k, lossless) for a in here[:, 0]])
+        points.append(_point(name, threshold, "speculative", k, here, fast, confidence))
         if name in ("chow", "chowlog"):
             slow = 1.0 / (profile.cost(draft) + here[:, 1])
             points.append(_point(name, threshold, "sequential", 0, here, slow, confidence))
