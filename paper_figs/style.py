@@ -1,5 +1,6 @@
 """One look for every figure, and files that are the same bytes whenever they are drawn."""
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,9 @@ OUT = Path(__file__).resolve().parent / "out"
 BLACK, ORANGE, SKY, GREEN = "#000000", "#E69F00", "#56B4E9", "#009E73"
 BLUE, VERMILION, PURPLE, GREY = "#0072B2", "#D55E00", "#CC79A7", "#767676"
 CYCLE = (BLUE, ORANGE, GREEN, PURPLE, SKY)
+DASHES = ("-", (0, (6, 1.5)), (0, (3, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (1, 1.2)))
+SERIES = tuple(zip((BLUE, VERMILION, GREEN, PURPLE, BLACK), DASHES, strict=True))
+"""Colour and dash of lines that carry a label far away: they differ in grey too."""
 
 SETTINGS = {
     "font.size": 11,
@@ -38,8 +42,10 @@ def figure(name: str, folder: Path = OUT, *, width: float, height: float) -> Ite
     """Give an empty figure of `width` by `height` inches; save it as PDF and PNG on leaving.
 
     Nothing of the caller's matplotlib settings reaches the figure, and no date reaches the files.
+    A warning of matplotlib (what does not fit, a glyph that is missing) is an error.
     """
-    with matplotlib.style.context(["default", SETTINGS]):
+    with warnings.catch_warnings(), matplotlib.style.context(["default", SETTINGS]):
+        warnings.simplefilter("error")
         drawn = Figure(figsize=(width, height), layout="constrained")
         yield drawn
         folder.mkdir(parents=True, exist_ok=True)

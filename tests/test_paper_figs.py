@@ -139,7 +139,13 @@ def test_own_rates_predict_the_prompts_they_were_measured_on_within_three_per_ce
     np.testing.assert_allclose(shown["measured"], shown["own_rates"], rtol=0.03)
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+CHEAP = ("fig_cas_spec_figure1a",)  # drawn twice always; all figures in `make slow`
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in CHEAP else pytest.param(name, marks=pytest.mark.slow) for name in SCRIPTS],
+)
 def test_drawn_twice_a_figure_has_the_same_bytes_whatever_the_settings(
     figure, name, tmp_path, monkeypatch
 ):
