@@ -20,7 +20,7 @@ from validate.deferral_run import jobs_of, law_pairs, run_deferral  # noqa: E402
 from validate.load import load_models  # noqa: E402
 from validate.prompts import Prompt  # noqa: E402
 from validate.sampling import Sampling  # noqa: E402
-from validate.tasks import Task, load_gsm8k, make_tasks  # noqa: E402
+from validate.tasks import KINDS, Task, load_gsm8k, make_tasks  # noqa: E402
 
 JOBS = jobs_of(["chow", "opt", "token-v3"], [0.2, 0.7])
 
@@ -153,11 +153,12 @@ def test_a_gain_is_the_mean_ratio_of_the_best_speeds_at_equal_loss():
 
 
 def test_tasks_are_repeatable_and_their_answers_right():
-    for kind in ("copying", "sums"):
+    for kind in KINDS:
         tasks = make_tasks(kind, 20, seed=3)
         assert tasks == make_tasks(kind, 20, seed=3) != make_tasks(kind, 20, seed=4)
         assert len({t.prompt.question_id for t in tasks}) == 20
-        assert all(t.is_right(f"{t.answer}.") for t in tasks)
+        assert all(t.is_right(f" {t.answer}.\nin: more 7") for t in tasks)
+        assert not any(t.is_right(f"no {t.answer}9") for t in tasks)
         assert not any(t.is_right("") for t in tasks)
     for task in make_tasks("sums", 20, seed=0):
         a, b = (int(x) for x in task.prompt.text.rsplit("\n", 1)[1].rstrip("= ").split("+"))
@@ -181,7 +182,7 @@ def test_gsm8k_files_are_read_and_checked(tmp_path):
             load_gsm8k(file)
     with pytest.raises(ValueError, match="does not exist"):
         load_gsm8k(tmp_path / "none.jsonl")
-    with pytest.raises(ValueError, match="copying, sums or a file"):
+    with pytest.raises(ValueError, match="last-word or a file"):
         make_tasks("magic", 1, seed=0)
 
 

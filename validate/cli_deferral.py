@@ -37,8 +37,8 @@ def deferral(
         str, typer.Option(help="Parted by commas; for every rule.")
     ] = "0.1,0.3,0.6",
     tasks: Annotated[
-        str, typer.Option(help="prompts, copying, sums, or a GSM8K file; several by commas.")
-    ] = "prompts,copying,sums",
+        str, typer.Option(help="prompts, copying, sums, last-word or a GSM8K file.")
+    ] = "prompts,copying,sums,last-word",
     prompts: PromptsPath = None,
     limit: Limit = None,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 1.0,

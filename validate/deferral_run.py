@@ -118,14 +118,14 @@ def run_deferral(
     names = [PLAIN, LOSSLESS, *sides]
     if any(str(_prompt(p).question_id) not in known for p in prompts):
         for name in names:  # every side once, so that kernels and buffers are there
-            decode(name, encode(models, _prompt(prompts[0])), 0, WARM_UP)
+            decode(name, _encode(models, prompts[0]), 0, WARM_UP)
     for done, item in enumerate(prompts):
         progress("deferral", done, len(prompts))
         prompt = _prompt(item)
         key = str(prompt.question_id)
         if key in known:
             continue
-        ids = encode(models, prompt)
+        ids = _encode(models, item)
         order = [names[(done + i) % len(names)] for i in range(len(names))]
         runs = {name: decode(name, ids, prompt.question_id, max_tokens) for name in order}
         laws = law_pairs(models, ids, runs[PLAIN].tokens, sampling, draft)
@@ -170,6 +170,12 @@ def _array(law: torch.Tensor) -> np.ndarray:
 
 def _prompt(item: Prompt | Task) -> Prompt:
     return item.prompt if isinstance(item, Task) else item
+
+
+def _encode(models: Models, item: Prompt | Task) -> list[int]:
+    if isinstance(item, Task) and not item.chat:
+        return [int(token) for token in models.tokenizer(item.prompt.text)["input_ids"]]
+    return encode(models, _prompt(item))
 
 
 def _side(models: Models, ids: list[int], run: Completion, item: Prompt | Task) -> dict[str, Any]:

@@ -32,7 +32,8 @@ WORDS = [
     "mirror",
 ]
 NUMBER = re.compile(r"-?\d+(?:,\d{3})*(?:\.\d+)?")
-KINDS = ("copying", "sums")
+KINDS = ("copying", "sums", "last-word")
+_SOLVED = 4  # examples before the question
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +45,8 @@ class Task:
     prompt : Prompt
     answer : str
     kind : str
-        "copying": the reply holds the answer; "sums": its first number is the answer;
-        "gsm8k": its last number is.
+        "copying" and "last-word": the reply begins with the answer; "sums": its first number
+        is the answer; "gsm8k": its last number is.
 
     Examples
     --------
@@ -58,10 +59,17 @@ class Task:
     answer: str
     kind: str
 
+    @property
+    def chat(self) -> bool:
+        """Whether the prompt is put into the chat format; solved examples go on as they are."""
+        return self.kind == "gsm8k"
+
     def is_right(self, reply: str) -> bool:
         """Whether the reply gives the answer."""
-        if self.kind == "copying":
-            return self.answer.lower() in " ".join(reply.lower().split())
+        if self.kind in ("copying", "last-word"):
+            words = re.findall(r"\w+", reply.lower())
+            asked = self.answer.lower().split()
+            return words[: len(asked)] == asked
         numbers = NUMBER.findall(reply)
         if not numbers:
             return False
@@ -70,12 +78,12 @@ class Task:
 
 
 def make_tasks(kind: str, n_tasks: int, *, seed: int) -> list[Task]:
-    """Copying or sums, as many as asked for; the same seed gives the same tasks.
+    """Small tasks behind four solved ones; the same seed gives the same tasks.
 
     Parameters
     ----------
-    kind : {"copying", "sums"}
-        Four words to repeat; a sum of two one-digit numbers behind five solved ones.
+    kind : {"copying", "sums", "last-word"}
+        Four words to repeat; a sum of two one-digit numbers; the last of three words.
     n_tasks : int
     seed : int
 
@@ -83,30 +91,39 @@ def make_tasks(kind: str, n_tasks: int, *, seed: int) -> list[Task]:
     ------
     ValueError
         If the kind is unknown or there is nothing to make.
+
+    Examples
+    --------
+    >>> print(make_tasks("last-word", 1, seed=0)[0].prompt.text.splitlines()[-1])
+    stone bridge seven | last:
     """
     if kind not in KINDS:
         raise ValueError(f"tasks must be one of {', '.join(KINDS)} or a file, got {kind!r}")
     check_int("n_tasks", n_tasks, least=1)
     draw, base = random.Random(f"{kind} {seed}"), 100_000 * (1 + KINDS.index(kind))
-    make = _copying if kind == "copying" else _sum
+    make = {"copying": _copying, "sums": _sum, "last-word": _last_word}[kind]
     tasks = []
     for number in range(n_tasks):
-        text, answer = make(draw)
-        prompt = Prompt(base + number, kind, (text,), "held-out")
+        *solved, (question, answer) = [make(draw) for _ in range(_SOLVED + 1)]
+        lines = [f"{asked} {told}" for asked, told in solved]
+        prompt = Prompt(base + number, kind, ("\n".join([*lines, question]),), "held-out")
         tasks.append(Task(prompt, answer, kind))
     return tasks
 
 
 def _copying(draw: random.Random) -> tuple[str, str]:
     answer = " ".join(draw.sample(WORDS, 4))
-    return f"Repeat these words exactly, and write nothing else: {answer}", answer
+    return f"in: {answer}\nout:", answer
 
 
 def _sum(draw: random.Random) -> tuple[str, str]:
-    pairs = [(draw.randint(1, 9), draw.randint(1, 9)) for _ in range(6)]
-    solved = "\n".join(f"{a} + {b} = {a + b}" for a, b in pairs[:-1])
-    a, b = pairs[-1]
-    return f"Answer with the number only.\n{solved}\n{a} + {b} =", str(a + b)
+    a, b = draw.randint(1, 9), draw.randint(1, 9)
+    return f"{a} + {b} =", str(a + b)
+
+
+def _last_word(draw: random.Random) -> tuple[str, str]:
+    words = draw.sample(WORDS, 3)
+    return f"{' '.join(words)} | last:", words[-1]
 
 
 def load_gsm8k(path: str | Path, limit: int | None = None) -> list[Task]:
