@@ -236,6 +236,36 @@ def export(
     typer.echo(json.dumps(settings.to_dict()))
 
 
+@app.command()
+def explore(
+    profile: ProfilePath = None,
+    alphas: Alphas = None,
+    costs: Costs = None,
+    one_shot: OneShot = "",
+    verify: Verify = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write.")] = Path(
+        "cascade-explorer.html"
+    ),
+    show: Annotated[bool, typer.Option("--open/--no-open", help="Open it in a browser.")] = True,
+    max_length: Annotated[int, typer.Option(help="Longest draft searched at first.")] = 32,
+) -> None:
+    """Write one HTML page with sliders: EWIF, bounds, best cascade, settings to paste.
+
+    The page needs no server and asks none for anything. It starts from a profile, or from
+    rates and costs, of up to three drafts, if given.
+    """
+    import webbrowser
+
+    from cscalc.explore import write_explorer
+
+    given = profile is not None or alphas is not None or costs is not None or one_shot or verify
+    known = _profile(profile, alphas, costs, one_shot, verify) if given else None
+    size = write_explorer(out, known, max_length=max_length)
+    opened = show and webbrowser.open(out.resolve().as_uri())
+    typer.echo(f"written: {out}" + ("" if opened else " (open it in a browser)"), err=True)
+    typer.echo(json.dumps({"output": str(out), "bytes": size, "opened": opened}))
+
+
 def read_cascade(text: str) -> Any:
     """A cascade from JSON text or a file: its own schema, a plan, or a bare list of segments."""
     from cscalc._files import read_json
