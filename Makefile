@@ -7,7 +7,7 @@ NOTEBOOKS := .venv/.installed-notebooks
 DOCS := .venv/.installed-docs
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help venv demo test quick slow lint bench figures docs clean
+.PHONY: help venv demo test quick slow lint bench figures docs notebooks clean
 
 help:
 	@echo 'make demo   measure SmolLM2-135M, choose a cascade, run it, compare: demo-output/report.html'
@@ -17,6 +17,7 @@ help:
 	@echo 'make lint   ruff check, ruff format --check, mypy'
 	@echo 'make bench  every script in benchmarks/'
 	@echo 'make figures  every figure of paper_figs/ as PDF and PNG, and their page: paper_figs/out/index.html'
+	@echo 'make notebooks  execute every notebook in notebooks/ (their stored outputs stay as they are)'
 	@echo 'make docs   the documentation as HTML, into docs/_build/html'
 	@echo 'make venv   create or update .venv only'
 	@echo 'make clean  delete caches, build results and demo-output; .venv stays'
@@ -50,6 +51,11 @@ $(DOCS): $(ENVIRONMENT)
 	@$(PIP) -e ".[docs]"
 	@touch $@
 
+# Those without model weights:  make notebooks WHICH='notebooks/0[123568]*.ipynb'
+WHICH := notebooks
+notebooks: $(NOTEBOOKS)
+	$(PYTEST) -o addopts= -W default --nbmake --nbmake-timeout=600 $(WHICH)
+
 demo: $(ENVIRONMENT)
 	$(BIN)/python -m validate demo --out demo-output
 
@@ -59,10 +65,8 @@ test: $(ENVIRONMENT)
 quick: $(ENVIRONMENT)
 	$(PYTEST) -m "not slow and not models" tests cscalc
 
-slow: $(NOTEBOOKS)
+slow: notebooks
 	$(PYTEST) -m slow tests
-	@set -e; if ls notebooks/*.ipynb >/dev/null 2>&1; then \
-	  $(PYTEST) -o addopts= -W default --nbmake --nbmake-timeout=600 notebooks; fi
 	@set -e; for round in first second; do \
 	  for script in paper_figs/fig_*.py; do \
 	    if [ -e "$$script" ]; then echo "$$script"; $(BIN)/python "$$script"; fi; \

@@ -144,6 +144,11 @@ class Cascade:
     def __str__(self) -> str:
         return describe(self.drafts) or "plain decoding"
 
+    def _repr_html_(self) -> str:
+        from cscalc._notebook import cascade_html  # it draws what is defined here
+
+        return cascade_html(self)
+
     @property
     def kind(self) -> Kind:
         """'plain', 'speculative', 'horizontal', 'vertical' or 'nested'.

@@ -132,6 +132,11 @@ class Profile:
         extra += "" if isinstance(self.acceptance, Independent) else f", {self.acceptance!r}"
         return f"Profile(alphas=[{upper}], costs=[{costs}]{extra})"
 
+    def _repr_html_(self) -> str:
+        from cscalc._notebook import profile_html  # it shows what is defined here
+
+        return profile_html(self)
+
     @property
     def n_drafts(self) -> int:
         """Number of drafts n."""

@@ -48,7 +48,7 @@ def llama_reference(cascade, models, sampling):
             with torch.inference_mode():
                 ids = torch.tensor([tokens])
                 logits = models.language[model].module(input_ids=ids, use_cache=False).logits
-            known[model, tokens] = sampling.law(logits[0, -1:])[0]
+            known[model, tokens] = sampling.law(logits[0, -1:], tokens)[0]
         return known[model, tokens]
 
     one_shot = {n: lambda t, m, d=d: tuple(d.propose(t, m)) for n, d in models.one_shot.items()}

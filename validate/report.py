@@ -21,6 +21,7 @@ from validate.gap import (
     length_curves,
     make_group,
     named_terms,
+    run_facts,
 )
 
 SCHEMA = "validate/report"
@@ -115,10 +116,18 @@ class Report:
         """Read JSON; the error says what is wrong with the file."""
         return cls.from_dict(read_json(path), source=str(Path(path)))
 
-    def _repr_html_(self) -> str:
-        from cscalc.plan import html_table
+    def __repr__(self) -> str:
+        rows = self.rows()
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows
+        ]
+        return "\n".join([f"Report of {self.cascade}", *(line.rstrip() for line in lines)])
 
-        return html_table(self.rows())
+    def _repr_html_(self) -> str:
+        from validate.report_notebook import report_notebook  # it shows what is defined here
+
+        return report_notebook(self)
 
 
 def report(
@@ -195,6 +204,7 @@ def report(
             "run": run_with,
             "prompts": len(records),
             "same_tokens": sum(bool(r["same_tokens"]) for r in records),
+            **run_facts(chosen),
         },
     )
 

@@ -8,12 +8,10 @@ from contextlib import contextmanager
 from io import StringIO
 from typing import Any
 
+from cscalc.diagram import MODEL_COLOURS
 from validate.report import Report
 from validate.report_words import short
 
-# Okabe and Ito's palette for all kinds of colour vision (jfly.uni-koeln.de/color), without
-# black, which is the text, and yellow, which is lost on white. Model 0, 1, 2, ... in order.
-MODEL_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 DARK = ("#0072B2", "#D55E00")  # white writing on these, black on the others
 OTHER = "#999999"
 MEASURED = "#D55E00"

@@ -1,7 +1,6 @@
 """What a simulation, or a run, brought out: counts and sums that add."""
 
 import hashlib
-import html
 import json
 import os
 import platform
@@ -14,6 +13,7 @@ import numpy as np
 
 from cscalc._checks import Floats, check_int, check_number
 from cscalc._files import read_json, write_json
+from cscalc._html import bars, facts
 from cscalc._version import __version__
 from cscalc.simulate.streams import Stream
 from cscalc.stats import Interval, check_confidence, quantile, ratio_sigma
@@ -316,11 +316,8 @@ class Tally:
             rows.append(("EWIF (95 %)", f"{self.ewif:.4f} ({low:.4f} to {high:.4f})"))
         rows.append(("passes by model", ", ".join(f"{one:,}" for one in self.passes)))
         rows.append(("run", self.run_id))
-        cells = "".join(
-            f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
-            for name, value in rows
-        )
-        return f"<table>{cells}</table>"
+        shares = [(str(emitted), share) for emitted, share in enumerate(self.pmf) if emitted]
+        return facts(rows) + bars("share of the cycles by tokens emitted", shares)
 
 
 def _unlike(a: Tally, b: Tally) -> str:
