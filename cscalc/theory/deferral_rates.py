@@ -1,4 +1,8 @@
-"""Deferral rules by name, and sums over contexts of what they make of two laws."""
+"""Deferral rules by name, and sums over contexts of what they make of two laws.
+
+The rules are those of Narasimhan et al., "Faster cascades via speculative decoding", ICLR 2025,
+arXiv:2405.19261, and the lossy baselines that they are compared with.
+"""
 
 from collections.abc import Callable
 
@@ -38,6 +42,10 @@ def make_rule(name: str, threshold: float) -> DeferralRule:
         which is speculative decoding with lenience 1 / (1 - threshold)).
     threshold : float
         The rule's own; see its class.
+
+    Returns
+    -------
+    DeferralRule
 
     Raises
     ------
