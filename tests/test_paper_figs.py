@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from figures import SCRIPTS
 
 pytest.importorskip("matplotlib")
 
 FOLDER = Path(__file__).resolve().parents[1] / "paper_figs"
-SCRIPTS = sorted(path.stem for path in FOLDER.glob("fig_*.py"))
 
 
 @pytest.fixture

@@ -172,7 +172,11 @@ def by_task(
     own: Mapping[int, Floats],
     records: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """By task: the target's rates of each draft, and tokens per cycle, predicted and measured."""
+    """By task: the target's rates of each draft, tokens per cycle, speed-up; predicted, measured.
+
+    "own_" is predicted and "same_" measured on the prompts that the rates were measured on; what
+    has no prefix is measured on all prompts.
+    """
     pooled = cycle_law(cascade, profile).mean
     rates = own_profiles(profile)
     rows = []
@@ -185,20 +189,47 @@ def by_task(
             "alphas": None,
             "pooled_tokens_per_cycle": pooled,
             "own_tokens_per_cycle": None,
+            "own_speedup": None,
             "same_tokens_per_cycle": None,
+            "same_speedup": None,
         }
         if mine:
             numbers = [r["question_id"] for r in mine]
             predicted = _quantities(sum(own[n] for n in numbers))
             same = _measured(_sums(mine).sum(axis=0))
             row["alphas"] = np.mean([rates[n].alphas[0, 1:] for n in numbers], axis=0).tolist()
-            row["own_tokens_per_cycle"] = float(predicted["tokens_per_cycle"])
-            row["same_tokens_per_cycle"] = float(same["tokens_per_cycle"])
+            for quantity in ("tokens_per_cycle", "speedup"):
+                row[f"own_{quantity}"] = float(predicted[quantity])
+                row[f"same_{quantity}"] = float(same[quantity])
         measured = _measured(_sums(part).sum(axis=0))
         row["tokens_per_cycle"] = float(measured["tokens_per_cycle"])
         row["speedup"] = float(measured["speedup"])
         rows.append(row)
     return rows
+
+
+def paired_gap(
+    own: Mapping[int, Floats], records: Sequence[Mapping[str, Any]], rng: np.random.Generator
+) -> dict[str, Estimate]:
+    """Measured over predicted (own rates), minus 1, with 95 % intervals, by quantity.
+
+    Only prompts that the rates were measured on. Each is drawn together with its own prediction,
+    so what differs between prompts is no part of the interval.
+    """
+    both = [r for r in records if r["question_id"] in own]
+    if not both:
+        raise ValueError("no record is of a prompt that the rates were measured on: run those too")
+    sums = _sums(both)  # (prompts, 5)
+    replayed = np.array([own[r["question_id"]] for r in both])
+    picks = rng.integers(len(both), size=(RESAMPLES, len(both)))
+    at, drawn = (
+        (_measured(sums[rows].sum(axis=-2)), _quantities(replayed[rows].sum(axis=-2)))
+        for rows in (np.arange(len(both)), picks)
+    )
+    return {
+        k: Estimate(float(at[0][k] / at[1][k] - 1.0), *_interval(drawn[0][k] / drawn[1][k] - 1.0))
+        for k in QUANTITIES
+    }
 
 
 def cycle_times(
@@ -224,6 +255,16 @@ def cycle_times(
         measured[name] = float(spent / cycles / unit)
     measured["outside the passes"] = float(sums[2] / cycles / unit - sum(measured.values()))
     return {"predicted": {**predicted, "outside the passes": 0.0}, "measured": measured}
+
+
+def run_facts(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Seconds of a plain token, and proposals in front of the target in a cycle."""
+    sums = _sums(records).sum(axis=0)
+    reviewed = sum(sum(r["cascade"]["reviewed"]) for r in records)
+    return {
+        "plain_token_seconds": float(sums[4] / sums[3]),
+        "proposals_per_cycle": float(reviewed / sums[1]),
+    }
 
 
 def named_terms(
