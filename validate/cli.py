@@ -1,15 +1,38 @@
 """Commands: ``python -m validate``. Parse, call, print: progress and tables on stderr."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from cscalc._files import check_folder
 from cscalc.cli import run_app
+from validate.cli_deferral import deferral
+from validate.cli_diagnose import diagnose
+from validate.cli_dsia import dsia
+from validate.cli_lossless import lossless
+from validate.cli_options import (
+    Device,
+    DraftNames,
+    Dtype,
+    EngineName,
+    Limit,
+    MaxTokens,
+    PromptsPath,
+    Seed,
+    Target,
+    Temperature,
+    Threads,
+    TopK,
+    TopP,
+    check_output,
+    console_of,
+    lengths_of,
+    models_of,
+    progress_bars,
+    sampling_of,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -17,27 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Measure real models, choose their best cascade, run it losslessly, compare.",
 )
-
-Target = Annotated[
-    str, typer.Option(help="Target: smollm2-135m, a hub name, a local directory or a .gguf file.")
-]
-DraftNames = Annotated[
-    str, typer.Option("--drafts", help="Drafts from dear to cheap, parted by commas: names as for "
-                      "--target, or mid, tiny, max-gram, prompt-lookup.")
-]  # fmt: skip
-Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
-Dtype = Annotated[str, typer.Option(help="auto, float32, float64, bfloat16 or float16.")]
-PromptsPath = Annotated[
-    Path | None,
-    typer.Option("--prompts", help="Spec-Bench JSONL or a text file; default: the bundled 32."),
-]
-Limit = Annotated[int | None, typer.Option(help="Use only so many prompts.")]
-Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
-TopK = Annotated[int | None, typer.Option(help="Keep the k likeliest tokens.")]
-TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens up to this mass.")]
-MaxTokens = Annotated[int, typer.Option(help="Tokens a reply.")]
-Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads of torch; default: all cores.")]
 
 
 @app.command()
@@ -55,8 +57,12 @@ def measure(
     max_tokens: MaxTokens = 64,
     positions: Annotated[int, typer.Option(help="Time passes over 1..N positions.")] = 32,
     repeats: Annotated[int, typer.Option(help="Timed passes of each width.")] = 7,
+    contexts: Annotated[
+        str, typer.Option(help="Context lengths at which to time passes too: '128,512,2048'.")
+    ] = "",
     seed: Seed = 0,
     threads: Threads = None,
+    engine: EngineName = "eager",
 ) -> None:
     """Measure acceptance rates, costs and verification cost; write a profile.
 
@@ -67,17 +73,18 @@ def measure(
     from validate.report_text import print_profile
 
     check_output(output)
-    sampling = _sampling(temperature, top_k, top_p)
+    sampling = sampling_of(temperature, top_k, top_p)
     chosen = load_prompts(prompts, split="measure", limit=limit)
-    models = _models(target, drafts, device, dtype, threads)
-    with _progress() as progress:
+    models = models_of(target, drafts, device, dtype, threads, engine)
+    with progress_bars() as progress:
         profile = run_measure(
             models, chosen, sampling=sampling, max_tokens=max_tokens, seed=seed,
-            positions=positions, repeats=repeats, progress=progress,
+            positions=positions, repeats=repeats, contexts=lengths_of(contexts),
+            progress=progress,
             log=output.with_suffix(".records.jsonl"),
         )  # fmt: skip
     profile.save(output)
-    print_profile(profile, _console())
+    print_profile(profile, console_of())
     typer.echo(f"written: {output}", err=True)
 
 
@@ -97,6 +104,7 @@ def run(
     max_tokens: MaxTokens = 64,
     seed: Seed = 1,
     threads: Threads = None,
+    engine: EngineName = "eager",
 ) -> None:
     """Decode prompts with a cascade and plainly, in turns; one JSON line a prompt."""
     from cscalc.cli import read_cascade
@@ -104,11 +112,11 @@ def run(
     from validate.run import run as run_cascade
 
     check_output(output)
-    sampling = _sampling(temperature, top_k, top_p)
+    sampling = sampling_of(temperature, top_k, top_p)
     cascade = read_cascade(str(plan))
     chosen = load_prompts(prompts, limit=limit)
-    models = _models(target, drafts, device, dtype, threads)
-    with _progress() as progress:
+    models = models_of(target, drafts, device, dtype, threads, engine)
+    with progress_bars() as progress:
         run_cascade(
             cascade, models, chosen, sampling=sampling, max_tokens=max_tokens, seed=seed,
             log=output, progress=progress,
@@ -160,6 +168,7 @@ def demo(
     max_tokens: MaxTokens = 64,
     seed: Seed = 0,
     threads: Threads = None,
+    engine: EngineName = "eager",
 ) -> None:
     """Measure, choose, predict, simulate, run and report, in one go."""
     from cscalc.choose import optimal_for_prompts
@@ -170,15 +179,15 @@ def demo(
     from validate.report_text import print_plan, print_profile
     from validate.run import run as run_cascade
 
-    sampling = _sampling(temperature, None, None)
+    sampling = sampling_of(temperature, None, None)
     measured_on = load_prompts(prompts, split="measure", limit=limit)
     held_out = load_prompts(prompts, split="held-out", limit=limit)
     out.mkdir(parents=True, exist_ok=True)
-    console = _console()
+    console = console_of()
     typer.echo(f"1/4  loading {target} and {drafts}", err=True)
-    models = _models(target, drafts, device, dtype, threads)
+    models = models_of(target, drafts, device, dtype, threads, engine)
     typer.echo("2/4  measuring acceptance and cost", err=True)
-    with _progress() as progress:
+    with progress_bars() as progress:
         profile = run_measure(
             models, measured_on, sampling=sampling, max_tokens=max_tokens, seed=seed,
             progress=progress, log=out / "profile.records.jsonl",
@@ -191,7 +200,7 @@ def demo(
     print_plan(plan, console)
     typer.echo("4/4  running it beside plain decoding, prompt by prompt", err=True)
     runs = out / f"run-{plan_id(plan)}.jsonl"
-    with _progress() as progress:
+    with progress_bars() as progress:
         records = run_cascade(
             plan.cascade, models, [*measured_on, *held_out], sampling=sampling,
             max_tokens=max_tokens, seed=seed + 1, log=runs, progress=progress,
@@ -211,19 +220,12 @@ def plan_id(plan: Any) -> str:
     return run_id(plan.cascade.to_dict())[:8]
 
 
-def check_output(path: Path) -> None:
-    """Raise ValueError before any work if `path` cannot be written."""
-    if path.is_dir():
-        raise ValueError(f"{path} is a folder: give a file to write")
-    check_folder(path)
-
-
 def _show(made: Any, plan: Any, output: Path | None) -> None:
     from cscalc._files import write_text
     from validate.report_html import render_html
     from validate.report_text import print_report
 
-    print_report(made, _console())
+    print_report(made, console_of())
     if output is None:
         typer.echo(json.dumps(made.to_dict(), indent=1))
         return
@@ -234,50 +236,28 @@ def _show(made: Any, plan: Any, output: Path | None) -> None:
     typer.echo(f"report: {output}", err=True)
 
 
-def _models(target: str, drafts: str, device: str, dtype: str, threads: int | None) -> Any:
-    import torch
-
-    from validate.load import load_models
-
-    if threads is not None:
-        if threads < 1:
-            raise ValueError(f"--threads must be >= 1, got {threads}")
-        torch.set_num_threads(threads)
-    names = [name.strip() for name in drafts.split(",") if name.strip()]
-    return load_models(target, names, device=device, dtype=dtype)
-
-
-def _sampling(temperature: float, top_k: int | None, top_p: float | None) -> Any:
-    from validate.sampling import Sampling
-
-    return Sampling(temperature, top_k=top_k, top_p=top_p)
-
-
-def _console() -> Any:
-    from rich.console import Console
-
-    return Console(stderr=True)
-
-
-@contextmanager
-def _progress() -> Iterator[Any]:
-    """A bar a stage, on stderr; plain lines where stderr is not a terminal."""
-    from tqdm import tqdm
-
-    bars: dict[str, Any] = {}
-
-    def show(stage: str, done: int, of: int) -> None:
-        if stage not in bars:
-            bars[stage] = tqdm(total=of, desc=f"     {stage}", mininterval=1.0)
-        bars[stage].update(done - bars[stage].n)
-
-    try:
-        yield show
-    finally:
-        for bar in bars.values():
-            bar.close()
+app.command()(deferral)
+app.command()(dsia)
+app.command()(lossless)
+app.command()(diagnose)
 
 
 def main() -> None:
     """Entry point."""
-    run_app(app, "python -m validate")
+    try:
+        run_app(app, "python -m validate")
+    except (RuntimeError, MemoryError) as error:
+        if not out_of_memory(error):
+            raise
+        typer.echo(
+            "error: the device ran out of memory: use smaller or fewer models, --dtype bfloat16, "
+            "shorter replies or --device cpu",
+            err=True,
+        )
+        sys.exit(2)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether torch or Python could not allocate; told by name, so that torch is not loaded."""
+    named = type(error).__name__ in ("OutOfMemoryError", "MemoryError")
+    return named or "DefaultCPUAllocator" in str(error)

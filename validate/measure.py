@@ -11,7 +11,9 @@ from cscalc.cascade import Cascade
 from cscalc.own_rates import pooled_rates
 from cscalc.profile import Profile
 from cscalc.records import RecordLog, provenance
+from validate.contexts import check_contexts, measure_contexts, measure_sampling, parameters
 from validate.decode import generate
+from validate.engine import engine_settings
 from validate.models import Models
 from validate.overlaps import measure_overlaps
 from validate.prompts import Prompt
@@ -19,6 +21,7 @@ from validate.sampling import Sampling
 from validate.timing import measure_one_shot, measure_passes, pass_ratios
 
 Progress = Callable[[str, int, int], None]  # stage, done, of
+BY_CONTEXT = "by_context"  # key of the record and of the measurement
 
 
 def measure(
@@ -30,6 +33,7 @@ def measure(
     seed: int = 0,
     positions: int = 32,
     repeats: int = 7,
+    contexts: Sequence[int] = (),
     log: str | os.PathLike[str] | None = None,
     progress: Progress = lambda stage, done, of: None,
 ) -> Profile:
@@ -51,6 +55,9 @@ def measure(
     repeats : int
         Timed passes for each model and width, at least; they are spread over the prompts,
         after each one's answer, so that a machine whose speed drifts is met in all its moods.
+    contexts : sequence of int
+        Context lengths at which passes are timed as well, such as (128, 512, 2048); see
+        `validate.contexts.at_context`.
     log : path, optional
         JSON Lines of what was measured, one record a prompt; an interrupted measurement
         with the same settings goes on from there.
@@ -71,6 +78,9 @@ def measure(
         "positions": positions, "repeats": repeats,
         "prompts": [[p.question_id, p.category, p.text] for p in prompts],
     }  # fmt: skip
+    experiment |= engine_settings(models)
+    if contexts:
+        experiment["contexts"] = check_contexts(models, contexts)
     kept = RecordLog(log, experiment) if log is not None else None
     known: dict[str, dict[str, Any]] = dict(kept.records) if kept is not None else {}
 
@@ -90,13 +100,28 @@ def measure(
             remember(key, record)
     progress("measure", len(prompts), len(prompts))
     records = [known[str(p.question_id)] for p in prompts]
-    return profile_from(models, records, experiment)
+    if contexts and BY_CONTEXT not in known:
+        text = [token for record in records for token in record["tokens"]]
+        timed = measure_contexts(
+            models, text, contexts, repeats=repeats, seed=seed,
+            progress=lambda done: progress("contexts", done, len(set(contexts))),
+        )  # fmt: skip
+        remember(BY_CONTEXT, timed)
+    facts: dict[str, Any] = {
+        "sampling_seconds": measure_sampling(models, sampling), "parameters": parameters(models)
+    }  # fmt: skip
+    if contexts:
+        facts[BY_CONTEXT] = known[BY_CONTEXT]
+    return profile_from(models, records, experiment, facts)
 
 
 def profile_from(
-    models: Models, records: Sequence[Mapping[str, Any]], experiment: Mapping[str, Any]
+    models: Models,
+    records: Sequence[Mapping[str, Any]],
+    experiment: Mapping[str, Any],
+    facts: Mapping[str, Any] | None = None,
 ) -> Profile:
-    """Profile of pooled records; see `measure` for what they hold."""
+    """Profile of pooled records; see `measure` for what they hold, and `facts` besides."""
     one_shot = tuple(sorted(models.one_shot))
     timings = [record["timing"] for record in records]
     ratios = pass_ratios([t["passes"] for t in timings], [t["plain"] for t in timings])
@@ -125,6 +150,7 @@ def profile_from(
             "passes": ratios,
             "contexts": [len(record["tokens"]) for record in records],
             "prompts": prompts,
+            **(facts or {}),
         },
     )
 

@@ -12,6 +12,7 @@ from cscalc.stats import bootstrap_ratio
 from validate import report_words as words
 from validate.gap import QUANTITIES, Estimate, Group
 from validate.report import Report
+from validate.report_context import context_table
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,6 +45,8 @@ def print_profile(profile: Profile, console: "Console") -> None:
     if profile.verify:
         title = "Cost of a reviewing pass over so many positions, in one-position passes"
         _show(console, title, _verify(profile))
+    if (by_context := context_table(profile)) is not None:
+        _show(console, "The same by length of the context, in tokens", by_context)
 
 
 def print_plan(plan: Plan, console: "Console") -> None:
