@@ -6,6 +6,7 @@ from validate.sampling import DenseLaw, Law, PointLaw
 
 SURE = 1.0 - 1e-14  # rounding alone must not reject where the correction has no mass
 
+
 def accept_probability(target: Law, draft: Law, token: int, lenience: float = 1.0) -> float:
     r"""Chance that the reviewer keeps `token`: :math:`\min(1, f p/q)` (arXiv:2211.17192, Alg. 1).
 
