@@ -22,6 +22,7 @@ _EXPORTS = {
     ),
     "cscalc.cascade": ("Cascade", "Draft", "Review"),
     "cscalc.choose": ("optimal_for_prompts",),
+    "cscalc.fronts": ("DeferralFront", "deferral_front"),
     "cscalc.export": ("EngineSettings",),
     "cscalc.optimize": ("optimal_config",),
     "cscalc.plan": ("Plan",),

@@ -22,6 +22,7 @@ FEW = 4  # stand-ins taken one for each kind of prompt, or text, at most
 LAWS = 20_000  # exact laws of about 20 us that a search may compute; fewer of longer ones
 LEAST_LAWS = 2_000
 NODES = 24  # kinds of prompts that stand for a beta mixture while it is searched
+QUANTILES = np.array([0, 0.1, 0.25, 0.4, 0.55, 0.7, 0.8, 0.9, 0.95, 0.99, 0.999, 1.0])
 PROMISING = 0.9  # of the best: a new structure that is refined
 GAIN = 1.0 + 1e-9  # a neighbour must be better by more than rounding
 
@@ -63,6 +64,40 @@ def stand_ins(profile: Profile) -> list[Profile]:
         Profile(one, profile.costs, one_shot=profile.one_shot, verify=dict(profile.verify))
         for one in distinct.values()
     ]
+
+
+def ceilings(profile: Profile) -> tuple[list[Profile], Floats]:
+    """Independent profiles whose rates the model never exceeds, and how often each holds.
+
+    One for each kind of prompt of a mixture, where the rates are exact; ranges of quantiles of
+    a beta mixture, each at its upper end; else one, of the largest rates anywhere.
+    """
+    alphas = np.array(profile.alphas)
+    model = profile.acceptance
+    weights = np.ones(1)
+    if isinstance(model, Mixture):
+        found, weights = list(np.asarray(model.alphas)), np.asarray(model.weights)
+    elif isinstance(model, BetaMixture):
+        found = [_quantile(alphas, model.concentration, u) for u in QUANTILES[1:]]
+        weights = np.diff(QUANTILES)
+    elif isinstance(model, Markov):
+        found = [np.max(model.state_alphas, axis=0)]
+    elif isinstance(model, Trace):
+        texts = [model.overlaps(text, alphas) for text in range(len(model.lengths))]
+        found = [np.max(np.concatenate(texts), axis=0)]
+    else:
+        found = [alphas]
+        if isinstance(model, ByPosition):
+            for pair, given in model.rates.items():
+                found[0][pair] = np.max(given)
+        elif isinstance(model, Conditional):
+            for named in (model.kept, model.corrected):
+                for pair, rate in named.items():
+                    found[0][pair] = max(found[0][pair], rate)
+    return [
+        Profile(one, profile.costs, one_shot=profile.one_shot, verify=dict(profile.verify))
+        for one in found
+    ], weights
 
 
 def _quantile(alphas: Floats, concentration: float, u: float) -> Floats:

@@ -55,6 +55,16 @@ def optimal_for_prompts(profile: Profile, *, max_length: int = 64, max_depth: in
     neighbours are then compared by replay on the measured texts, which knows that copies run
     on and that a draft may have nothing to propose. Best among these candidates and changes,
     not proved to be best of all.
+
+    Examples
+    --------
+    >>> prompts = [
+    ...     {"question_id": i, "category": "a", "contexts": 2, "overlap": {"0,1": [rate, rate]}}
+    ...     for i, rate in enumerate((0.95, 0.4))
+    ... ]
+    >>> profile = Profile([0.675], [0.1], measurement={"prompts": prompts})
+    >>> str(optimal_for_prompts(profile).cascade)
+    '1:3'
     """
     own = list(own_profiles(profile).values())
     limit = profile.max_positions(0)

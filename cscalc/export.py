@@ -44,6 +44,13 @@ class EngineSettings:
         Its predicted EWIF on the plan's profile.
     notes : tuple of str
         What differs from the plan or must be checked, one sentence each.
+
+    Examples
+    --------
+    >>> from cscalc.optimize import optimal_config
+    >>> settings = export(optimal_config([0.8], [0.1]), "transformers")
+    >>> settings.settings["num_assistant_tokens"]
+    6
     """
 
     engine: str

@@ -72,6 +72,15 @@ class DeferralFront:
         Of every interval.
     n_texts : int
         Texts that the intervals resample.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> laws = [([[0.5, 0.3, 0.2]], [[0.4, 0.5, 0.1]])] * 2
+    >>> rng = np.random.default_rng(0)
+    >>> front = deferral_front(Profile([0.7], [0.1]), ["opt"], [0.1], laws=laws, rng=rng)
+    >>> front.n_texts, len(front.points) >= len(front.front)
+    (2, True)
     """
 
     points: tuple[FrontPoint, ...]

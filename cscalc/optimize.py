@@ -1,6 +1,5 @@
 """The best cascade of a profile: `optimal_config`."""
 
-from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -8,15 +7,16 @@ import numpy as np
 import numpy.typing as npt
 
 from cscalc._checks import check_int, check_number
-from cscalc._search import ABSENT, ALONE, ROUNDS, Found, Space, by_model, most_tokens
-from cscalc._search_laws import Judge, stand_ins
-from cscalc.acceptance import Independent
-from cscalc.cascade import Cascade, Draft, Review, Segment
+from cscalc._search import Found, Space, most_tokens
+from cscalc._search_laws import Judge, ceilings, stand_ins
+from cscalc._search_proof import Proof, ewif_bound
+from cscalc.acceptance import Independent, Mixture
+from cscalc.cascade import Cascade
 from cscalc.plan import Alternative, Plan, make_plan
 from cscalc.profile import Profile, Verify
-from cscalc.theory.law import ewif
 
 CLIMB = 60_000  # work of the climb over all drafts in all states, about 1 us a unit
+STEPS, STEPS_OF_MANY = 2_000_000, 700_000  # of the proof: up to four drafts, more
 CLIMBED = 3  # candidates whose neighbours are tried if acceptance is not independent
 
 
@@ -29,7 +29,7 @@ def optimal_config(
     max_length: int = 64,
     max_depth: int = 2,
     tolerance: float = 1e-7,
-    proof_steps: int = 200_000,
+    proof_steps: int | None = None,
 ) -> Plan:
     r"""Choose the cascade with the largest EWIF.
 
@@ -50,15 +50,17 @@ def optimal_config(
     tolerance : float
         Lengths are shortened, and drafts dropped, while the EWIF stays within this relative
         distance of the best, so that exact ties resolve to the smaller cascade.
-    proof_steps : int
-        Partial cascades that the proof of optimality may look at, about 2 million a second;
-        0 leaves it out. There is no proof but for independent acceptance.
+    proof_steps : int, optional
+        Steps, of up to 1 us each, that the proof of optimality may take: 2 000 000, or 700 000
+        for more than four drafts, if not given. 0 leaves the proof out, and the bound. There
+        is no proof but for independent acceptance.
 
     Returns
     -------
     Plan
         The cascade, its predicted numbers, and the best found of every kind and set of models.
-        ``plan.limits["proved"]`` says whether it is proved to be the best (see Notes).
+        ``plan.limits["proved"]`` says whether it is proved to be the best, and
+        ``plan.limits["bound"]`` what no cascade exceeds (see Notes).
 
     Raises
     ------
@@ -77,24 +79,29 @@ def optimal_config(
     1. *Search.* Climbs from the best of each smaller family to larger ones: single values,
        pairs of values, and changes of structure (a slot filled, emptied, or made to review a
        copy of what stood behind it, and then refined). Work is bounded, and nothing is random.
-    2. *Proof, for up to three drafts.* Let r be the best EWIF found. A cascade has a larger one
-       if and only if E[T] - r E[C] > 0 for it (Dinkelbach), so branch and bound maximises that
-       over the whole grammar: segment by segment from the target's first, the inner drafts of
-       a review before its stop. A partial cascade is dropped if even a policy that may choose
-       what remains of the same segments anew at each call, by the lengths so far, cannot bring
-       it above zero. That policy's value is a dynamic program over the tokens of each model in
-       the draft; every fixed completion is one such policy, so no better cascade is lost. The
-       last draft and complete cascades are evaluated exactly. If something better is found, r
-       rises and the search is repeated; when it ends with nothing, r is the maximum.
+    2. *Proof.* Let r be the best EWIF found. A cascade has a larger one if and only if
+       E[T] - r E[C] > 0 for it (Dinkelbach), so branch and bound maximises that over the whole
+       grammar: segment by segment from the target's first, the inner drafts of a review before
+       its stop. A partial cascade is dropped if even a policy that may choose what remains
+       anew at each call, by the lengths so far, cannot bring it above zero. That policy's
+       value is a dynamic program over the tokens of each model in the draft, one such program
+       inside another for a review; every fixed completion is one of its policies, so no better
+       cascade is lost. Of a draft it needs the length and the chance y that all of it is
+       accepted: what a policy can still gain is affine in y, the best of all policies convex,
+       so between two known values of y the chord is an upper bound. Complete cascades are
+       evaluated exactly. If something better is found, r rises and the search is repeated;
+       when it ends with nothing, r is the maximum.
+    3. *Bound.* The same policy, free from the first call on, bounds every cascade of the
+       grammar whether or not 2 came to its end: ``plan.limits["bound"]``.
 
     ``plan.limits["proved"]`` is True if 2 came to its end within `proof_steps`. Then no cascade
     of the grammar is better than the best found by more than 5 x `tolerance`, relative, where a
     one-shot draft that is reviewed free of charge is taken no longer than the length that is
     fully accepted with chance 5 x `tolerance`. With ``tolerance=0`` neither reserve is made.
-    For four drafts or more only the best cascade of each three drafts is searched in this way,
-    and the climb goes on from there: no proof for all together; `adaptive_bound` tells how far
-    from the best it can be. The tests compare the result for up to three drafts with complete
-    enumeration of the grammar on small limits.
+    For up to three drafts the proof ends in milliseconds, for four mostly within a second, for
+    more now and then; where it does not, each three drafts are searched, the climb goes on, and
+    "bound" tells how far from the best the plan can be: some tenths of a percent. The tests
+    compare the result with complete enumeration of the grammar on small limits.
 
     All this holds for independent acceptance. Under any other acceptance model of
     `cscalc.acceptance` the candidates are the best cascades of several independent profiles
@@ -105,7 +112,10 @@ def optimal_config(
     where one takes long; of a `BetaMixture`, a sum over 24 prompts stands for the integral
     until the end). That is the best of these candidates and changes, not proved to be the best
     of the grammar: ``plan.limits["proved"]`` is False, and ``plan.limits["acceptance"]`` names
-    the model.
+    the model. "bound" holds here too. For a `Mixture` it comes from one policy for each kind of
+    prompt; for the others from rates that the model never exceeds (of a `BetaMixture`, in each
+    of some ranges of its quantile), where besides an inner review may hand over fewer tokens
+    than it emits: more acceptance then never loses. It can be far above the best.
 
     Examples
     --------
@@ -123,9 +133,12 @@ def optimal_config(
         "max_depth": check_int("max_depth", max_depth, least=0),
         "tolerance": check_number("tolerance", tolerance, least=0.0, most=0.1),
     }
+    if proof_steps is None:
+        proof_steps = STEPS if profile.n_drafts <= 4 else STEPS_OF_MANY
     check_int("proof_steps", proof_steps, least=0)
     limits["most_tokens"] = most_tokens(max_length)
-    if isinstance(profile.acceptance, Independent):
+    independent = isinstance(profile.acceptance, Independent)
+    if independent:
         cascades, limits["proved"] = _independent(profile, limits, proof_steps)
     else:
         cascades, limits["proved"] = _by_law(profile, limits), False
@@ -134,6 +147,8 @@ def optimal_config(
     top = max(one.ewif for one in alternatives)
     near = [one for one in alternatives if one.ewif >= top * (1.0 - tolerance)]
     chosen = min(near, key=lambda one: (len(one.cascade.models), one.cascade.max_length))
+    if proof_steps:
+        limits["bound"] = _bound(profile, limits, top)
     return make_plan(profile, chosen.cascade, _best_of_each(alternatives), limits)
 
 
@@ -157,7 +172,7 @@ def _independent(
 ) -> tuple[list[Cascade], bool]:
     """Ends of the search under independent acceptance; whether the best is proved to be that."""
     if not profile.n_drafts:
-        return [], False
+        return [], True
     space = Space.of(profile, limits["max_length"], limits["max_depth"], limits["tolerance"])
     found = space.search(profile.n_drafts)
     everyone = tuple(range(1, profile.n_drafts + 1))
@@ -170,6 +185,22 @@ def _independent(
     if not proved and starts[first:]:  # not needed where the proof came to its end
         found += space.climb(allow, starts[first:], CLIMB)
     return [space.trimmed(one, limits["tolerance"]).cascade for one in found], proved
+
+
+def _bound(profile: Profile, limits: dict[str, Any], best: float) -> float | None:
+    """Upper bound on the EWIF of every cascade within the limits; None if there is none."""
+    slack = 5.0 * float(limits["tolerance"])
+    if limits["proved"] or not profile.n_drafts:
+        return best * (1.0 + slack)
+    everyone = tuple(range(1, profile.n_drafts + 1))
+    profiles, weights = ceilings(profile)
+    proofs = [
+        Proof.of(one, everyone, limits["max_length"], limits["max_depth"], slack)
+        for one in profiles
+    ]
+    known = isinstance(profile.acceptance, Independent | Mixture)  # the rates, not a ceiling
+    found = ewif_bound(proofs, weights, best, not known)
+    return float(found) if np.isfinite(found) else None
 
 
 def _by_law(profile: Profile, limits: dict[str, Any]) -> list[Cascade]:
@@ -186,23 +217,30 @@ def _by_law(profile: Profile, limits: dict[str, Any]) -> list[Cascade]:
 def _prove(
     space: Space, profile: Profile, found: list[Found], limits: dict[str, Any], steps: int
 ) -> bool:
-    """Branch and bound over each three drafts (or all); add what is better to `found`."""
-    drafts = range(1, profile.n_drafts + 1)
-    subsets = list(combinations(drafts, min(3, profile.n_drafts)))
-    proved = False
-    for models in subsets:
-        proof = _Proof.of(profile, models, limits["max_length"], 5.0 * limits["tolerance"])
+    """Branch and bound over all drafts; add what is better to `found`.
+
+    If it does not end within `steps`, each three drafts are searched, and the climb goes on.
+    """
+    everyone = tuple(range(1, profile.n_drafts + 1))
+    subsets = list(combinations(everyone, 3)) if len(everyone) > 3 else []
+    for models in (everyone, *subsets):
+        proof = Proof.of(
+            profile, models, limits["max_length"], limits["max_depth"], 5.0 * limits["tolerance"]
+        )
         known = [
             (one.ewif, one.cascade) for one in found if set(one.cascade.models) <= set(models)
         ]
         best = max((1.0, Cascade(())), *known, key=_first)
-        better, proved = proof.improve(best, limits["max_depth"], max(1, steps // len(subsets)))
+        share = steps if models == everyone else max(1, steps // len(subsets) // 4)
+        _, better, ended = proof.improve(best, share)
         if better != best[1]:
             found.append(space.found(better))
-    if len(subsets) > 1:
-        allow = space.only(tuple(drafts))
-        found += space.climb(allow, space.starts(found, tuple(drafts)), 20_000)
-    return proved and len(subsets) == 1
+        if ended and models == everyone:
+            return True
+    if subsets:
+        allow = space.only(everyone)
+        found += space.climb(allow, space.starts(found, everyone), 20_000)
+    return False
 
 
 def _first(pair: tuple[float, Cascade]) -> float:
@@ -217,90 +255,3 @@ def _best_of_each(alternatives: list[Alternative]) -> list[Alternative]:
         if key not in best or one.ewif > best[key].ewif:
             best[key] = one
     return list(best.values())
-
-
-@dataclass(frozen=True, slots=True)
-class _Proof:
-    """Up to three drafts of a profile as `cscalc._search_proof` takes them."""
-
-    place: dict[int, int]  # model there (1, 2, 3) -> model of the profile
-    tables: Any
-    max_length: int
-    profile: Profile
-    slack: float
-
-    @classmethod
-    def of(
-        cls, profile: Profile, models: tuple[int, ...], max_length: int, slack: float
-    ) -> "_Proof":
-        there = {1: (0, 1), 2: (0, 1, 3), 3: (0, 1, 2, 3)}[len(models)]
-        rows, mine = np.array(there), np.array([0, *models])
-        all_rates, *by_row = by_model(profile, most_tokens(max_length))
-        alphas = all_rates[np.ix_(mine, mine)]
-        costs, curves, flat, caps, one_shot = (values[mine] for values in by_row)
-        all_alphas, all_costs = np.zeros((4, 4)), np.zeros(4)
-        all_one_shot, usable = np.zeros(4, dtype=np.bool_), np.zeros(4, dtype=np.bool_)
-        all_curves, all_caps = np.ones((4, curves.shape[1])), np.zeros(4, dtype=np.int64)
-        all_alphas[np.ix_(rows, rows)] = alphas
-        all_costs[rows], all_curves[rows], all_caps[rows] = costs, curves, caps
-        all_one_shot[rows], usable[rows] = one_shot, True
-        longest = np.full((4, 4), max_length)
-        for i, reviewer in enumerate(there):
-            for j, model in enumerate(there):
-                alpha = alphas[i, j]
-                if one_shot[j] and flat[i] and j > i and slack > 0.0 and alpha < 1.0:
-                    enough = 1 if alpha == 0.0 else np.log(slack) / np.log(alpha)
-                    longest[reviewer, model] = min(max_length, max(1, int(np.ceil(enough))))
-        all_flat = np.all(all_curves == 1.0, axis=1)
-        tables = (
-            all_alphas, all_costs, all_one_shot, all_curves, all_caps, usable, longest, all_flat
-        )  # fmt: skip
-        place = dict(zip(there, (0, *models), strict=True))
-        return cls(place, tables, max_length, profile, slack)
-
-    def improve(
-        self, best: tuple[float, Cascade], max_depth: int, steps: int
-    ) -> tuple[Cascade, bool]:
-        """Best cascade, and whether branch and bound ended within `steps`."""
-        from cscalc import _search_proof
-
-        rate, cascade = best
-        proved = True
-        for _ in range(50):  # Dinkelbach: the ratio rises strictly, in practice two or three times
-            least = self.slack * rate
-            value, code, proved, used = _search_proof.search(
-                self.tables, self.max_length, max_depth, rate, least, steps
-            )
-            steps = max(1, steps - int(used))
-            if value <= least:
-                break
-            better = self.decode([int(number) for number in code])
-            new_rate = ewif(better, self.profile)
-            if new_rate <= rate * (1.0 + 1e-13):
-                break
-            rate, cascade = new_rate, better
-            if not proved:
-                break
-        return cascade, bool(proved)
-
-    def decode(self, code: list[int]) -> Cascade:
-        """The cascade that `_search_proof.search` names."""
-
-        def segment(
-            model: int, kind: int, value: int, inner: tuple[Segment, ...]
-        ) -> tuple[Segment, ...]:
-            if kind == ABSENT or (kind == ALONE and value == 0):
-                return ()
-            if kind == ALONE:
-                return (Draft(self.place[model], value),)
-            if kind == ROUNDS:
-                return (Review(self.place[model], inner, rounds=value),)
-            return (Review(self.place[model], inner, until=value),)
-
-        def second(kind: int, value: int, length: int) -> tuple[Segment, ...]:
-            return segment(2, kind, value, segment(3, ALONE, length, ()))
-
-        kind, value, length = code[:3]
-        inside = (*second(*code[7:10]), *segment(3, ALONE, length, ()))
-        first, last = segment(1, kind, value, inside), segment(3, ALONE, code[6], ())
-        return Cascade((*first, *second(*code[3:6]), *last))

@@ -1,6 +1,5 @@
 """A plan: the best cascade of a profile, its predicted numbers, and what it beat."""
 
-import html
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cscalc._files import read_json, write_json
+from cscalc._html import paragraphs, scrolled, table
 from cscalc.cascade import Cascade, describe
+from cscalc.diagram import cascade_svg
 from cscalc.profile import Profile
 from cscalc.theory.law import CycleLaw, cycle_law
 
@@ -58,7 +59,7 @@ class Ranking(tuple[Alternative, ...]):
         return "\n".join(line.rstrip() for line in lines)
 
     def _repr_html_(self) -> str:
-        return html_table(list(self.rows()))
+        return table(self.rows())
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,17 @@ class Plan:
     alternatives : Ranking
         The best cascade of each kind and set of models, best first.
     limits : dict
-        Within which limits `cascade` is the best, and whether that is "proved".
+        Within which limits `cascade` is the best, whether that is "proved", and a "bound" that
+        the EWIF of no cascade within them exceeds (None if none is known).
+
+    Examples
+    --------
+    >>> from cscalc import optimal_config
+    >>> plan = optimal_config([0.8, 0.3], [0.2, 0.001], one_shot=(2,))
+    >>> plan.kind, plan.k_matrix, round(plan.ewif, 4), round(plan.best_without(2).ewif, 4)
+    ('nested', None, 2.249, 1.8676)
+    >>> print(plan.explain().splitlines()[0])
+    Best: [draft 1 reviews draft 2:10] until 4 + draft 2:13 (nested).
     """
 
     profile: Profile
@@ -147,7 +158,20 @@ class Plan:
                 f"(EWIF {top.ewif:.4g}); prompts on which it accepts little have most of the "
                 f"cycles, which one rate hides."
             )
-        return "\n".join(lines)
+        return "\n".join([*lines, *self._optimality()])
+
+    def _optimality(self) -> Iterator[str]:
+        """How far from the best the plan can be, if that is known."""
+        bound = self.limits.get("bound")
+        if "own_rates" in self.limits or bound is None:
+            return
+        if self.limits.get("proved"):
+            yield "It is proved the best within its limits."
+        else:
+            yield (
+                f"Not proved the best: no cascade within its limits exceeds EWIF {bound:.6g} "
+                f"({100 * (bound / self.ewif - 1):.2g} % more)."
+            )
 
     def _verdict(self, model: int) -> str:
         name = self.profile.names[model]
@@ -176,8 +200,10 @@ class Plan:
         )
 
     def _repr_html_(self) -> str:
-        text = "<br>".join(html.escape(line) for line in self.explain().splitlines())
-        return f"<div><p>{text}</p>{self.alternatives._repr_html_()}</div>"
+        profile = self.profile
+        drawn = scrolled(cascade_svg(self.cascade, profile.names, one_shot=profile.one_shot))
+        said = paragraphs(self.explain().splitlines())
+        return f"<div>{drawn}{said}{self.alternatives._repr_html_()}</div>"
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON data; `from_dict` reads it back."""
@@ -259,13 +285,3 @@ def make_plan(
     return Plan(
         profile, cascade, chosen.ewif, chosen.tokens_per_cycle, chosen.cycle_cost, ranking, limits
     )
-
-
-def html_table(rows: list[tuple[str, ...]]) -> str:
-    """Return an HTML table whose first row is the header."""
-    head, *body = rows
-    cells = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
-    lines = [
-        "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in row) + "</tr>" for row in body
-    ]
-    return f"<table><thead><tr>{cells}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

@@ -44,6 +44,16 @@ def test_insertion_thresholds_of_polybasic_table_1():
     assert got[1] < 0.8  # no cost is below a negative threshold
 
 
+def test_the_other_threshold_of_polybasic_table_1():
+    # Polybasic, arXiv:2510.26527, Table 1, second row: .403 < .461704, printed .461 (cut off, not
+    # rounded). Its three mean lengths are not known here; 322 triples of lengths with two
+    # decimals between 2 and 13 give the threshold, of which this is one.
+    got = float(insertion_threshold_before(3.35, 4.34, 10.8))
+    assert got == pytest.approx(0.461704, abs=5e-7)
+    assert (np.floor(got * 1000) / 1000, round(got, 3)) == (0.461, 0.462)
+    assert got > 0.403  # the insertion pays
+
+
 @given(means, means, means, times, times, times, means)
 def test_theorem_3_2_is_sufficient_where_the_other_term_does_not_rise(
     now, after, new, t_now, t_new, t_next, beta

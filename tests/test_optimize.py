@@ -1,5 +1,6 @@
 """`optimal_config` against complete enumeration of its grammar, and against known optima."""
 
+import contextlib
 import itertools
 
 import numpy as np
@@ -9,8 +10,11 @@ from hypothesis import strategies as st
 
 from cscalc import _search_kernel
 from cscalc._search import Space
+from cscalc._search_laws import Judge
+from cscalc._search_neighbours import neighbours, restructured
+from cscalc._search_proof import Proof, ewif_bound
 from cscalc.cascade import Cascade, Draft, Review
-from cscalc.optimize import _Proof, optimal_config
+from cscalc.optimize import optimal_config
 from cscalc.plan import Plan
 from cscalc.profile import Profile
 from cscalc.theory.adaptive import adaptive_bound
@@ -29,12 +33,18 @@ def drafts_of(profile, reviewer, most, depth):
         choices = [(), *((Draft(model, length),) for length in range(1, most + 1))]
         if depth and model not in profile.one_shot:
             for inner in drafts_of(profile, model, most, depth - 1):
-                if inner:
-                    choices += [(Review(model, inner, rounds=k),) for k in range(1, most + 1)]
-                    choices += [(Review(model, inner, until=k),) for k in range(1, most + 1)]
+                choices += [(one,) for one in reviews_of(model, inner, most)]
         per_model.append(choices)
     for parts in itertools.product(*per_model):
         yield tuple(segment for part in parts for segment in part)
+
+
+def reviews_of(model, inner, most):
+    """Every review of `inner` by `model`; none where a threshold inside is already met."""
+    for k in range(1, most + 1 if inner else 1):
+        for stop in ("rounds", "until"):
+            with contextlib.suppress(ValueError):
+                yield Review(model, inner, **{stop: k})
 
 
 def enumerated_best(profile, most, depth):
@@ -52,10 +62,11 @@ def enumerated_best(profile, most, depth):
 def proved_alone(profile, most, depth):
     """EWIF that branch and bound reaches from plain decoding, without the climb."""
     models = tuple(range(1, profile.n_drafts + 1))
-    proof = _Proof.of(profile, models, most, 0.0)
-    cascade, proved = proof.improve((1.0, Cascade(())), depth, 10_000_000)
+    proof = Proof.of(profile, models, most, depth, 0.0)
+    reached, cascade, proved = proof.improve((1.0, Cascade(())), 10_000_000)
     assert proved
-    return ewif(cascade, profile)
+    assert reached == ewif(cascade, profile)
+    return reached
 
 
 curves = st.sampled_from(
@@ -103,6 +114,26 @@ def test_three_drafts_equal_complete_enumeration(profile, depth):
     assert proved_alone(profile, 2, depth) == pytest.approx(best, rel=1e-9)
 
 
+@settings(max_examples=8, deadline=None)
+@given(profiles(4), st.sampled_from([0, 1]))
+def test_four_drafts_equal_complete_enumeration(profile, depth):
+    plan = optimal_config(profile, max_length=1, max_depth=depth, tolerance=0.0)
+    best = enumerated_best(profile, 1, depth)
+    assert plan.limits["proved"]
+    assert plan.ewif == pytest.approx(best, rel=1e-9)
+    assert proved_alone(profile, 1, depth) == pytest.approx(best, rel=1e-9)
+
+
+@settings(max_examples=15, deadline=None)
+@given(profiles(3), st.integers(1, 2), st.floats(0.0, 1.0))
+def test_no_cascade_exceeds_the_bound_from_any_rate_below_it(profile, depth, share):
+    best = enumerated_best(profile, 1, depth)
+    proof = Proof.of(profile, (1, 2, 3), 1, depth, 0.0)
+    for rising in (False, True):
+        bound = ewif_bound([proof], np.ones(1), 1.0 + share * (best - 1.0), rising)
+        assert bound >= best * (1 - 1e-9)
+
+
 @settings(max_examples=100, deadline=None)
 @given(profiles(3), st.data())
 def test_the_compiled_score_is_the_exact_law(profile, data):
@@ -132,17 +163,23 @@ def test_the_issue_example_is_found_and_proved():
 def test_a_good_start_is_not_needed_for_the_proof():
     """The proof alone, from plain decoding, finds what the climb finds."""
     profile = Profile(*ISSUE, one_shot=(3,))
-    proof = _Proof.of(profile, (1, 2, 3), 16, 5e-7)
-    cascade, proved = proof.improve((1.0, Cascade(())), 2, 10_000_000)
+    proof = Proof.of(profile, (1, 2, 3), 16, 2, 5e-7)
+    reached, _, proved = proof.improve((1.0, Cascade(())), 10_000_000)
     assert proved
     plan = optimal_config(profile, max_length=16)
-    assert ewif(cascade, profile) == pytest.approx(plan.ewif, rel=3e-6)
+    assert reached == pytest.approx(plan.ewif, rel=3e-6)
 
 
 def test_a_proof_cut_short_says_so():
     plan = optimal_config(*ISSUE, one_shot=(3,), proof_steps=10)
     assert not plan.limits["proved"]
-    assert not optimal_config(*ISSUE, one_shot=(3,), proof_steps=0).limits["proved"]
+    assert plan.ewif < plan.limits["bound"] < 1.01 * plan.ewif
+    unproved = optimal_config(*ISSUE, one_shot=(3,), proof_steps=0).limits
+    assert not unproved["proved"]
+    assert "bound" not in unproved
+    proved = optimal_config(*ISSUE, one_shot=(3,))
+    assert proved.ewif <= proved.limits["bound"] <= proved.ewif * (1 + 1e-6)
+    assert proved.limits["bound"] <= plan.limits["bound"]
 
 
 # Optimal draft length of one draft, and its speed-up, from Leviathan et al., "Fast inference
@@ -228,7 +265,7 @@ def test_five_drafts_three_deep_end_in_bounded_work_and_beat_every_smaller_choic
     assert plan.ewif >= max(one.ewif for one in plan.alternatives) * (1 - 1e-6)
     assert plan.ewif > 2.727
     assert plan.cascade.depth <= 3
-    assert not plan.limits["proved"]
+    assert plan.ewif <= plan.limits["bound"] <= plan.ewif * 1.003
 
 
 def test_four_drafts_beat_the_proved_best_of_every_three_and_keep_below_the_bound():
@@ -243,8 +280,57 @@ def test_four_drafts_beat_the_proved_best_of_every_three_and_keep_below_the_boun
         )
         assert part.limits["proved"]
         assert plan.ewif >= part.ewif * (1 - 1e-6)
+    assert plan.limits["bound"] <= plan.ewif * 1.002
     bound = adaptive_bound(profile, max_length=plan.cascade.max_length)
     assert 0.99 < bound.share(plan) <= 1.0
+
+
+def test_a_climb_that_stops_short_is_put_right_by_the_proof():
+    """Four drafts, where no single change of the climb's end improves it."""
+    alphas = np.eye(5)
+    alphas[np.triu_indices(5, 1)] = [1, 0.73, 0.5, 0.78, 0.3, 0.5, 0.89, 0.92, 0.75, 0.27]
+    profile = Profile(alphas, [0.3712, 0.1924, 0.05, 0.3069], one_shot=(2, 4))
+    climbed = optimal_config(profile, max_length=4, proof_steps=0)
+    plan = optimal_config(profile, max_length=4)
+    assert plan.limits["proved"]
+    assert plan.cascade == Cascade((Review(1, (Draft(4, 4),), rounds=4), Draft(2, 4)))
+    assert plan.ewif > climbed.ewif * 1.01
+
+
+def test_no_neighbour_of_a_proved_plan_of_four_drafts_is_better():
+    rng, proved = np.random.default_rng(4), 0
+    for _ in range(12):
+        alphas = np.eye(5)
+        alphas[np.triu_indices(5, 1)] = rng.uniform(0.0, 1.0, 10)
+        profile = Profile(alphas, np.sort(rng.uniform(0.0, 0.6, 4) ** 2)[::-1], one_shot=(4,))
+        plan = optimal_config(profile, max_length=12)
+        assert plan.ewif <= plan.limits["bound"] <= 1.01 * plan.ewif
+        if plan.limits["proved"]:
+            proved += 1
+            near = [
+                *neighbours(plan.cascade, 12, pairs=True),
+                *restructured(plan.cascade, 4, (4,), 2, 12),
+            ]
+            judge = Judge.of(profile, 12)  # 0 for those outside the limits
+            assert max(judge.score(one) for one in near) <= plan.limits["bound"]
+    assert proved >= 9
+
+
+def test_many_drafts_that_cost_nothing_leave_a_bound_or_say_that_there_is_none():
+    free = optimal_config([0.99] * 6, [0.0] * 6, proof_steps=1000)
+    assert not free.limits["proved"]
+    assert free.limits["bound"] is None or free.limits["bound"] >= free.ewif
+    assert "bound" in optimal_config([0.8], [0.1]).limits
+
+
+def test_the_plan_says_how_far_from_the_best_it_can_be():
+    proved = optimal_config(*ISSUE, one_shot=(3,))
+    assert "proved the best within its limits" in proved.explain()
+    open_end = optimal_config(*ISSUE, one_shot=(3,), proof_steps=10)
+    assert f"no cascade within its limits exceeds EWIF {open_end.limits['bound']:.6g}" in (
+        open_end.explain()
+    )
+    assert "limits" not in optimal_config(*ISSUE, one_shot=(3,), proof_steps=0).explain()
 
 
 def test_a_verification_array_limits_what_is_reviewed():
@@ -287,3 +373,11 @@ def test_a_plan_survives_json(tmp_path):
 def test_bad_input_is_one_sentence(arguments, options, error, text):
     with pytest.raises(error, match=text):
         optimal_config(*arguments, **options)
+
+
+def test_a_segment_that_often_makes_no_call_is_not_pruned():
+    """Once a false proof: where a threshold is already met, the next draft is not the last's."""
+    alphas = [[1, 0.898, 0.389, 0.13], [0, 1, 0.8894, 0.238], [0, 0, 1, 0.3968], [0, 0, 0, 1]]
+    plan = optimal_config(Profile(alphas, [0.4648, 0.05413, 0.00411]), max_length=8)
+    assert plan.ewif == pytest.approx(2.927954844798, abs=1e-9)
+    assert plan.limits["proved"]

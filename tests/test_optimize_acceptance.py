@@ -79,7 +79,15 @@ def test_it_is_no_worse_than_what_independent_acceptance_would_choose(name):
 def test_here_the_search_finds_the_best_of_all_cascades(name):
     profile = Profile(ALPHAS, COSTS, acceptance=MODELS[name])
     plan = optimal_config(profile, max_length=4, tolerance=0.0)
-    assert plan.ewif == pytest.approx(best_of_all(profile, 4), rel=1e-9)
+    best = best_of_all(profile, 4)
+    assert plan.ewif == pytest.approx(best, rel=1e-9)
+    assert best * (1 - 1e-9) <= plan.limits["bound"] < 15.0
+
+
+def test_the_bound_of_a_mixture_is_near_its_best():
+    profile = Profile(ALPHAS, COSTS, acceptance=MODELS["mixture"])
+    plan = optimal_config(profile, max_length=8)
+    assert plan.ewif <= plan.limits["bound"] <= 1.4 * plan.ewif
 
 
 def test_so_it_does_for_a_beta_mixture_up_to_the_sum_that_stands_for_it():
@@ -87,6 +95,7 @@ def test_so_it_does_for_a_beta_mixture_up_to_the_sum_that_stands_for_it():
     plan = optimal_config(profile, max_length=30)
     best = max(ewif(Cascade((Draft(1, k),)), profile) for k in range(1, 31))
     assert plan.ewif == pytest.approx(best, rel=1e-6)
+    assert best <= plan.limits["bound"] < 1.5 * best
 
 
 def test_of_random_profiles_the_search_misses_little():
@@ -106,7 +115,9 @@ def test_of_random_profiles_the_search_misses_little():
         ):
             profile = Profile(alphas, costs, acceptance=model)
             best = best_of_all(profile, 3)
-            gaps.append(1.0 - optimal_config(profile, max_length=3).ewif / best)
+            plan = optimal_config(profile, max_length=3)
+            assert plan.limits["bound"] >= best * (1 - 1e-9)
+            gaps.append(1.0 - plan.ewif / best)
     assert max(gaps) < 1e-3
     assert np.mean(np.array(gaps) > 1e-6) <= 0.1  # the search is not proved, only good
 

@@ -16,6 +16,15 @@ from cscalc.theory._adaptive_levels import Action, Drafted, tables_of, target_le
 class AdaptivePolicy:
     """A policy that attains the adaptive bound; call it with what has been drafted.
 
+    Attributes
+    ----------
+    profile : Profile
+        What it was computed for.
+    max_length, max_depth : int
+        Its limits, as in `adaptive_bound`.
+    rate : float
+        What a target pass is worth to it, in tokens: the bound.
+
     Examples
     --------
     >>> policy = adaptive_bound([0.8], [0.1]).policy
@@ -70,6 +79,12 @@ class AdaptiveBound:
         What to do next, given what has been drafted.
     max_length, max_depth : int
         The limits it was computed for.
+
+    Examples
+    --------
+    >>> bound = adaptive_bound([0.8], [0.1])
+    >>> round(bound.ewif, 4), bound.policy({1: 6})
+    (2.4696, Action(kind='review', model=0, length=0))
     """
 
     ewif: float

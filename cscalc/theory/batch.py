@@ -28,6 +28,11 @@ class ModelSize:
     attention_flops : float
         FLOP to attend from one position to one cached token: 4 x layers x query heads x head
         size. Default 0: left out.
+
+    Examples
+    --------
+    >>> ModelSize(parameters=8e9, kv_bytes_per_token=131072).parameters
+    8000000000.0
     """
 
     parameters: float

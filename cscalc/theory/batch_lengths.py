@@ -31,6 +31,13 @@ class BatchLength:
         Draft length, tokens; 0 where plain decoding is best.
     ewif : float
         Predicted EWIF at this batch size, >= 1.
+
+    Examples
+    --------
+    >>> from cscalc.profile import Profile
+    >>> (one,) = per_batch_lengths(Profile([0.8], [0.05]), [1], {1: None})
+    >>> one.length
+    8
     """
 
     batch: int

@@ -28,6 +28,13 @@ class BreakEven:
         Where, in the admissible range (costs >= 0, rates in [0, 1]), the cascade with the
         addition is the faster one: below or above `value`, everywhere, or nowhere. Two equally
         fast cascades count as "always".
+
+    Examples
+    --------
+    >>> from cscalc import Draft
+    >>> found = break_even_cost(Cascade(()), Cascade((Draft(1, 1),)), Profile([0.8], [0.1]))
+    >>> round(found.value, 6), found.pays
+    (0.8, 'below')
     """
 
     value: float | None
@@ -180,6 +187,12 @@ class Ceilings:
         Every reviewer accepts everything.
     verification_free : float
         A pass over many positions costs as much as over one, for every reviewer.
+
+    Examples
+    --------
+    >>> from cscalc import Draft
+    >>> ceilings(Cascade((Draft(1, 4),)), Profile([0.8], [0.25])).drafting_perfect
+    2.5
     """
 
     ewif: float

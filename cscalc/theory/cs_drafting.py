@@ -270,6 +270,12 @@ class ConditionalRates:
         The target accepts a token of d2 that d1 accepted; 0 where d1 accepts none.
     alpha_corrected : float or ndarray
         The target accepts a token that d1 put in place of d2's; 0 where d1 accepts all.
+
+    Examples
+    --------
+    >>> rates = conditional_rates([0.5, 0.3, 0.2], [0.3, 0.5, 0.2], [0.1, 0.5, 0.4])
+    >>> round(float(rates.alpha), 3), round(float(rates.alpha_inner), 3)
+    (0.8, 0.8)
     """
 
     alpha: Floats

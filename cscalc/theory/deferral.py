@@ -40,6 +40,12 @@ class DeferralLaw:
     sequential : bool
         Whether the decision needs the draft's law only, so that no target pass is spent on
         contexts that are kept.
+
+    Examples
+    --------
+    >>> law = Chow(0.25).law([0.3, 0.5, 0.2], [0.6, 0.3, 0.1])
+    >>> law.law.round(3).tolist()
+    [0.3, 0.5, 0.2]
     """
 
     law: Floats

@@ -23,6 +23,12 @@ class Step:
         Passes of that model; 0 with None.
     value : float
         The objective's value at this step.
+
+    Examples
+    --------
+    >>> step = best_step([0.9, 0.8], [0.4, 0.3], 0.8, 0.3, 5)
+    >>> step.model, step.length
+    (1, 3)
     """
 
     model: int | None

@@ -40,6 +40,12 @@ class EffectiveBound:
         Best draft length of the rival, d2 alone; 0 if plain decoding is better.
     ewif_alone : float or ndarray
         EWIF of that rival, >= 1: what the cascade's EWIF equals when d1 costs `cost_d1`.
+
+    Examples
+    --------
+    >>> bound = effective_bound_details("horizontal", 0.9, 0.5, 0.01)
+    >>> round(float(bound.cost_d1), 3), int(bound.passes_d1)
+    (0.428, 1)
     """
 
     kind: str

@@ -41,6 +41,14 @@ class Formula:
         What it takes verification to cost; None if it does not depend on that.
     symbols : tuple of sympy expression
         What it depends on, sorted by name: rates, costs, slopes, and values V_i(m).
+
+    Examples
+    --------
+    >>> from cscalc import Cascade, Draft
+    >>> from cscalc.theory.symbolic import lambdified
+    >>> formula = lambdified(Cascade((Draft(1, 1),)))
+    >>> round(float(formula([0.8], [0.1])), 6)
+    1.636364
     """
 
     expression: Expr

@@ -25,6 +25,11 @@ class GPU:
     -----
     Sheet values are ceilings. Real kernels reach perhaps 60-90 % of the bandwidth; scale a GPU
     with `derated` rather than trusting the sheet.
+
+    Examples
+    --------
+    >>> GPU("mine", bandwidth=1e12, peak=1e14, memory=24e9, source="its data sheet").name
+    'mine'
     """
 
     name: str

@@ -33,6 +33,13 @@ class CycleLaw:
         Expected passes of each model per cycle (calls, for a one-shot model).
     costs : ndarray, shape (n_drafts + 1,)
         Expected cost of each model per cycle, in target passes.
+
+    Examples
+    --------
+    >>> from cscalc.cascade import Draft
+    >>> law = cycle_law(Cascade((Draft(1, 2),)), Profile([0.5], [0.1]))
+    >>> round(law.mean, 4), round(law.ewif, 4), law.quantile(0.5)
+    (1.75, 1.4583, 1)
     """
 
     pmf: Floats

@@ -45,6 +45,13 @@ class ReplyLaw:
         Their probabilities. The mean is exact.
     exact : bool
         Whether `time_pmf` is exact, or rounded as `reply_law` tells.
+
+    Examples
+    --------
+    >>> from cscalc.cascade import Draft
+    >>> law = reply_law(Cascade((Draft(1, 2),)), Profile([0.5], [0.1]), 2)
+    >>> round(law.mean, 12), law.quantile(0.95)
+    (1.8, 2.4)
     """
 
     n_tokens: int

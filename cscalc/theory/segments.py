@@ -126,6 +126,12 @@ class Calculus:
     :math:`K(y) = y T(y) (1 + G + \dots + G^{n-1})`. Nothing is divided, so no rate is special.
     Where a segment repeats `until` a threshold, segments depend on each other through the
     draft's length, and T is summed over lengths instead.
+
+    Examples
+    --------
+    >>> from cscalc.theory.symbols import calculus_of
+    >>> calculus_of(False).cost(1)
+    c_1
     """
 
     alpha: Callable[[int, int], Any]

@@ -25,6 +25,13 @@ class EwifGradient:
         i; 0 for pairs that do not meet in the cascade.
     costs : ndarray, shape (n,)
         ``costs[j - 1]`` is the derivative by the cost of model j; <= 0.
+
+    Examples
+    --------
+    >>> from cscalc import Draft
+    >>> gradient = ewif_gradient(Cascade((Draft(1, 1),)), Profile([0.8], [0.2]))
+    >>> round(float(gradient.alphas[0, 1]), 6)
+    0.833333
     """
 
     ewif: float

@@ -223,6 +223,14 @@ class BatchChoice:
         Tokens per unit of time of the whole batch.
     speedup : float
         Predicted ratio to plain decoding at this batch size.
+
+    Examples
+    --------
+    >>> step = lambda sequences, positions: max(1.0, sequences * positions / 100)
+    >>> small = lambda sequences, positions: 0.1 * step(sequences, positions)
+    >>> (choice,) = best_lengths(0.8, [32], target_time=step, draft_time=small)
+    >>> choice.length
+    2
     """
 
     batch: float

@@ -114,6 +114,11 @@ class LeafCascade:
         All drafting passes plus verification, in one-position target passes.
     ewif : float
         tokens / cycle_cost.
+
+    Examples
+    --------
+    >>> leaf_cascade([[0.9], [0.8]], [0.4, 0.3], size=8).models
+    (0, 1, 1, 1, 2)
     """
 
     tree: Tree

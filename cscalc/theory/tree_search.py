@@ -29,6 +29,12 @@ class TreePlan:
         tokens / cycle_cost.
     models : tuple of int
         Draft model of each level, 1..n from dear to cheap; () when there is one draft only.
+
+    Examples
+    --------
+    >>> plan = fastest_tree([0.8, 0.1], cost=0.1, size=8, depth=6)
+    >>> round(plan.tokens / plan.cycle_cost, 4), round(plan.ewif, 4)
+    (2.5869, 2.5869)
     """
 
     tree: Tree
