@@ -196,6 +196,7 @@ def command(folders, out, *more):
 
 
 def test_the_command_writes_record_table_and_picture(folders, tmp_path):
+    tmp_path = tmp_path / "new" / "folder"
     found = command(folders, tmp_path)
     assert found.exit_code == 0, found.stderr
     assert "front (expected)" in found.stderr

@@ -15,7 +15,6 @@ from validate.cli_options import (
     Seed,
     Target,
     Threads,
-    check_output,
     console_of,
     models_of,
     progress_bars,
@@ -58,7 +57,8 @@ def deferral(
     from validate.deferral_report import deferral_report
     from validate.deferral_run import jobs_of, run_deferral
 
-    check_output(out / "deferral.json")
+    if out.is_file():
+        raise ValueError(f"{out} is a file: give a folder for the results")
     names = [name.strip() for name in rules.split(",") if name.strip()]
     jobs = jobs_of(names, _numbers(thresholds))
     chosen = _chosen(tasks, prompts, limit, seed)
