@@ -29,7 +29,8 @@ CONTRACT = {  # name -> its home; a home that is not written yet asks for nothin
     "vertical_ewif": "cscalc.theory.cs_drafting",
 }
 EXTRAS = {  # public, and not in the contract
-    "AdaptiveBound", "BetaMixture", "ByPosition", "Conditional", "CycleLaw", "Independent",
+    "AdaptiveBound", "BetaMixture", "ByPosition", "Conditional", "CycleLaw", "DeferralFront",
+    "Independent", "deferral_front",
     "EngineSettings", "Lenience", "Markov", "Mixture", "Trace", "__version__", "alpha_posterior",
     "best_probability", "bootstrap_profiles", "break_even_alpha", "break_even_cost", "ceilings",
     "compare", "cycle_law", "ewif_gradient", "ewif_interval", "optimal_for_prompts",
@@ -95,3 +96,16 @@ def test_every_public_name_of_validate_resolves_and_has_a_docstring():
 
     for name in validate.__all__:
         assert documented(getattr(validate, name)), name
+
+
+def test_a_module_with_the_name_of_its_function_can_be_called():
+    pytest.importorskip("torch")
+    import validate
+
+    homes = [f"validate.{name}" for name in validate.__all__]
+    modules = [import_module(home) for home in homes if importlib.util.find_spec(home)]
+    assert {module.__name__ for module in modules} >= {"validate.measure", "validate.run"}
+    for module in modules:
+        function = module.__name__.rpartition(".")[2]
+        with pytest.raises(TypeError, match=rf"{function}\(\)"):  # it is called, and wants more
+            module(no_such_option=1)

@@ -94,3 +94,11 @@ def test_sampling_is_repeatable_from_its_seed(models):
     prompt = load_prompts(limit=1)[0]
     first = decode(models, CASCADES[2], prompt, 20, temperature=0.8)
     assert first == decode(models, CASCADES[2], prompt, 20, temperature=0.8)
+
+
+def test_static_caches_write_the_same_greedy_text(models):
+    other = load_models(device="cpu", dtype="float32", engine="static")
+    for prompt in load_prompts(limit=2):
+        plain = decode(models, Cascade(()), prompt, 16)
+        for cascade in CASCADES[:2]:
+            assert decode(other, cascade, prompt, 16) == plain

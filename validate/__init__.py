@@ -24,6 +24,9 @@ _EXPORTS = {
     "validate.dsia_sessions": ("start_sessions",),
     "validate.dsia_table": ("DsiaTable", "dsia_table"),
     "validate.diagnosis": ("Diagnosis", "diagnose"),
+    "validate.dytc": ("DyTC", "candidates_of"),
+    "validate.dytc_learning": ("RouterSettings",),
+    "validate.engine": ("CompiledModel", "Engine", "with_engine"),
     "validate.load": ("load_models",),
     "validate.lossless": ("exact_law",),
     "validate.measure": ("measure",),
@@ -37,6 +40,8 @@ _EXPORTS = {
     "validate.sampling": ("Sampling",),
     "validate.statistical": ("FirstOf", "NGramModel"),
     "validate.ties": ("GreedyCheck", "compare_greedy"),
+    "validate.tree_decode": ("TreeCompletion", "generate_tree", "stream_tree"),
+    "validate.tree_shape": ("Comb", "TreeShape"),
 }  # fmt: skip
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = sorted(_HOME)

@@ -19,7 +19,10 @@ from cscalc.theory.lenience import Lenience
 from validate.chance import Chance, Sampled
 from validate.completion import Completion
 from validate.decoder import Decoder, Pass, check_models
+from validate.device_decoder import DeviceDecoder, runs_on_device
+from validate.dsia_sessions import start_sessions
 from validate.models import Models
+from validate.pass_timer import PassTimer
 from validate.rules import Rules
 from validate.sampling import Sampling
 
@@ -95,10 +98,13 @@ class Sessions:
 
     def __init__(self, decoder: Decoder, run: Completion) -> None:
         self._models, self._run, self._decoder = decoder.models, run, decoder
-        self._sessions = {m: decoder.models.language[m].start() for m in decoder.used}
+        self._sessions = start_sessions(decoder.models.language, decoder.used)
         numbers = [0, *decoder.cascade.models]
         run.passes, run.seconds = dict.fromkeys(numbers, 0), dict.fromkeys(numbers, 0.0)
         run.positions = dict.fromkeys(self._sessions, 0)
+        self._timer = PassTimer(decoder.models.device)
+        if isinstance(decoder, DeviceDecoder):
+            decoder.attach(self._sessions, run, self._timer)
 
     def answer(self, asked: Pass) -> Tensor:
         """Logits after each of the last tokens."""
@@ -107,9 +113,8 @@ class Sessions:
             session.rewind(asked.keep)
         if not asked.n_last:
             return session.extend(asked.tokens, 1)
-        began = self.clock()
-        logits = session.extend(asked.tokens, asked.n_last)
-        run.seconds[asked.model] += self.clock() - began
+        with self._timer.around(asked.model):
+            logits = session.extend(asked.tokens, asked.n_last)
         run.passes[asked.model] += 1
         run.positions[asked.model] += len(asked.tokens)
         return logits
@@ -119,8 +124,9 @@ class Sessions:
         self._models.synchronize()
         return time.perf_counter()
 
-    def count_calls(self) -> None:
-        """Take over calls and seconds of the one-shot drafts."""
+    def settle(self) -> None:
+        """Take over seconds of passes, and calls and seconds of the one-shot drafts."""
+        self._timer.settle(self._run.seconds)
         self._run.passes |= self._decoder.calls
         self._run.seconds |= self._decoder.call_seconds
 
@@ -149,7 +155,10 @@ def stream(
     chance = generator if hasattr(generator, "draw") else Sampled(generator)
     rules = rules_for(cascade, models, lenience, confidence, deferral)
     ending = Ending(max_tokens, frozenset(eos), tuple_of_texts(stop), models.tokenizer)
-    decoder = Decoder(cascade, models, chance, sampling or Sampling(), rules)
+    sampling = sampling or Sampling()
+    on_device = runs_on_device(cascade, models, chance, sampling, rules)
+    kind = DeviceDecoder if on_device else Decoder
+    decoder = kind(cascade, models, chance, sampling, rules)
     return _stream(decoder, prompt, run, ending)
 
 
@@ -169,7 +178,7 @@ def _stream(
                 reply = sessions.answer(asked)
                 continue
             run.decode_seconds += sessions.clock() - began
-            sessions.count_calls()
+            sessions.settle()
             yield from asked
             reply, began = None, sessions.clock()
     except StopIteration:

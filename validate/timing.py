@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
 
+from validate.device_timing import measure_on_device, measured_on_device
 from validate.models import Models
 
 UNIT_PASSES = 6  # one-position passes of each draft in every repeat: the unit of its curve
@@ -39,6 +40,8 @@ def measure_passes(
         One list a repeat: one time, or `UNIT_PASSES` times for m = 1 of a draft, to which its
         others are compared.
     """
+    if measured_on_device(models, positions):
+        return measure_on_device(models, text, positions=positions, repeats=repeats, seed=seed)
     sessions = {number: model.start() for number, model in models.language.items()}
     for session in sessions.values():
         session.extend(text, 1)
