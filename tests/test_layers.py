@@ -11,14 +11,20 @@ ROOT = Path(__file__).resolve().parents[1]
 # package -> its parts, lowest floor first; a * covers the files that one was split into;
 # __init__ and __main__ stand above all
 FLOORS = {
-    "cscalc": """_checks _version _files _pairs | cascade k_matrix profile acceptance
+    "cscalc": """_checks _version _files _pairs _html
+        | cascade k_matrix profile acceptance diagram _notebook
         | stats records goodness rates own_rates | theory simulate _search*
         | optimize plan compare sweep _sweep* plot adaptive export choose resamples
-        uncertainty check _check_cases
+        uncertainty check _check_cases fronts
         | cli explore""",
     "validate": """prompts suffix ngram statistical cache models load packing
-        | sampling verify chance | decode reference tree lossless
-        | overlaps timing measure run gap report* | cli""",
+        hash_models dsia dsia_modules dsia_int8 dsia_sessions dsia_models dsia_names
+        static_cache static_session engine recorded pass_timer fused_linears
+        | sampling verify chance rules completion | decoder device* ragged batch decode reference tree* dytc* lossless sequential
+        | routing overlaps timing measure run gap tasks deferral* report*
+        dsia_choose dsia_table dsia_picture dsia_words
+        ties evidence certificate* diagnosis* contexts
+        | cli*""",
 }
 STRANGERS = [{"theory", "simulate"}]  # a simulator must not borrow the formula it checks
 FORBIDDEN = {"cscalc": {"torch", "transformers", "validate"}, "validate": set()}

@@ -42,6 +42,15 @@ class GrowingLayer(DynamicLayer):
         self.keys = self._buffers[0][:, :, :length]
         self.values = self._buffers[1][:, :, :length]
 
+    def compact(self, start: int, slots: list[int]) -> None:
+        """Hold the first `start` positions and, right behind them, those at start + `slots`."""
+        end = start + len(slots)
+        if slots != list(range(len(slots))):
+            for buffer in self._buffers:
+                where = torch.tensor(slots, device=buffer.device) + start
+                buffer[:, :, start:end] = buffer.index_select(2, where)
+        self.rewind(end)
+
     def _grow(self, key_states: Tensor, value_states: Tensor, end: int) -> None:
         room = (end // STEP + 1) * STEP
         larger = []
@@ -65,6 +74,13 @@ class GrowingCache(Cache):
             if not isinstance(layer, GrowingLayer):
                 raise TypeError(f"this cache holds a {type(layer).__name__}, which cannot rewind")
             layer.rewind(length)
+
+    def compact(self, start: int, slots: list[int]) -> None:
+        """Keep `slots`, counted from position `start`, in this order; drop all others behind."""
+        for layer in self.layers:
+            if not isinstance(layer, GrowingLayer):
+                raise TypeError(f"this cache holds a {type(layer).__name__}, which cannot compact")
+            layer.compact(start, slots)
 
 
 def cache_bytes(cache: GrowingCache) -> int:
