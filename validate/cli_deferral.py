@@ -109,20 +109,26 @@ def _chosen(tasks: str, path: Path | None, limit: int | None, seed: int) -> list
 
 
 def _print(found) -> None:  # type: ignore[no-untyped-def]
+    from rich import box
     from rich.table import Table
 
-    table = Table(title=f"draft length {found.length}; 95 % intervals over prompts")
-    heads = ("rule", "tokens/cycle", "predicted", "speed-up", "predicted", "perplexity",
-             "agreement", "accuracy")  # fmt: skip
-    for head in heads:
+    title = (
+        f"draft length {found.length}; (expected); 95 % intervals over prompts; seq.: one token "
+        "at a time"
+    )
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for head in ("rule", "tokens/cycle", "speed-up", "perpl.", "agrees", "right"):
         table.add_column(head, no_wrap=True)
     for row in found.rows:
+        name = row.side.replace(":speculative", "").replace(":sequential", ", seq.")
         table.add_row(
-            row.side, f"{row.tokens_per_cycle:.2f}", f"{row.predicted_tokens:.2f}",
-            f"{row.speed_up:.2f} [{row.low:.2f}, {row.high:.2f}]",
-            f"{row.predicted_speed_up:.2f}", f"{row.perplexity:.2f}", f"{row.agreement:.1%}",
+            name.replace(":", " "),
+            f"{row.tokens_per_cycle:.2f} ({row.predicted_tokens:.2f})",
+            f"{row.speed_up:.2f} [{row.low:.2f}, {row.high:.2f}] ({row.predicted_speed_up:.2f})",
+            f"{row.perplexity:.2f}",
+            f"{row.agreement:.0%}",
             "" if row.accuracy is None else f"{row.accuracy:.0%}",
-        )  # fmt: skip
+        )
     console = console_of()
     console.print(table)
     front = ", ".join(
