@@ -111,7 +111,7 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     axes.axvline(plain, color="black", lw=0.8, ls=":")
     axes.set_yticks(range(len(rows)), [row["decoder"] for row in rows], fontsize=8)
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.5 * max(row["high"] for row in rows) * plain)
+    axes.set_xlim(0, 1.75 * max(row["high"] for row in rows) * plain)
     axes.set_xlabel("tokens/s after the prompt; line: 95 % interval of the ratio to our plain")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=150, metadata={"Software": None})
