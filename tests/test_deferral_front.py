@@ -39,7 +39,9 @@ def test_sums_are_those_of_the_definitions_context_by_context(name, threshold, s
         expected["contexts"] += 1.0
         expected["acceptance"] += sum(min(a, b) for a, b in zip(pi, scaled_q, strict=True))
         expected["deferral"] += float(rule.law(*one).deferral)
-        expected["loss"] += sum(-(a - b) * np.log(c) for a, b, c in zip(pi, scaled_p, p[row], strict=True))
+        expected["loss"] += sum(
+            -(a - b) * np.log(c) for a, b, c in zip(pi, scaled_p, p[row], strict=True)
+        )
         expected["disagreement"] += 1.0 - pi[p[row].argmax()]
     for key, value in expected.items():
         assert sums[key] == pytest.approx(value, abs=1e-9), key

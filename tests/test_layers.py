@@ -20,7 +20,8 @@ FLOORS = {
     "validate": """prompts suffix ngram statistical cache models load packing
         hash_models dsia dsia_modules dsia_int8 dsia_sessions dsia_models dsia_names
         static_cache static_session engine recorded pass_timer fused_linears
-        | sampling verify chance rules completion | decoder device* ragged batch decode reference tree* dytc* lossless sequential
+        | sampling verify chance rules completion
+        | decoder device* ragged batch decode reference tree* dytc* lossless sequential
         | routing overlaps timing measure run gap tasks deferral* report*
         dsia_choose dsia_table dsia_picture dsia_words
         ties evidence certificate* diagnosis* contexts
