@@ -59,11 +59,13 @@ notebooks: $(NOTEBOOKS)
 demo: $(ENVIRONMENT)
 	$(BIN)/python -m validate demo --out demo-output
 
+# One thread a worker: torch's own threads would only get in each other's way.
+WORKERS := 2
 test: $(ENVIRONMENT)
-	$(PYTEST) -m "not slow" tests cscalc validate
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow" tests cscalc validate
 
 quick: $(ENVIRONMENT)
-	$(PYTEST) -m "not slow and not models" tests cscalc
+	OMP_NUM_THREADS=1 $(PYTEST) -n $(WORKERS) --dist loadfile -m "not slow and not models" tests cscalc
 
 slow: notebooks
 	$(PYTEST) -m slow tests

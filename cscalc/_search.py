@@ -16,6 +16,7 @@ from cscalc.cascade import Cascade, Draft, Review, Segment
 from cscalc.profile import Profile
 
 ABSENT, ALONE, ROUNDS, UNTIL = range(4)
+REFINE = 2_000  # work
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,12 @@ class Space:
     def vertical_starts(self, dear: int, cheap: int) -> list[tuple[Any, Any]]:
         starts = []
         outer, inner = self._pair(dear, cheap)
-        for stop, n, length in ((ROUNDS, 1, 1), (ROUNDS, 2, 4), (UNTIL, 2, 2), (UNTIL, 6, 8)):
+        for stop, n, length in (
+            (ROUNDS, 1, 1),
+            (ROUNDS, 2, 4),
+            (UNTIL, 2, 2),
+            (UNTIL, 6, 8),
+        ):
             state, value = np.zeros_like(self.model), np.ones_like(self.model)
             most = int(self.max_value[ALONE])
             state[outer], value[outer] = stop, min(n, most)
@@ -178,6 +184,13 @@ class Space:
 
         write(cascade.drafts, -1)
         return self.climb(self.can, [(state, value)], 1)[0]
+
+    def refined(self, cascade: Cascade) -> Cascade:
+        """`cascade`, or the same structure with better values."""
+        one = self.found(cascade)
+        allow = np.zeros_like(self.can)
+        allow[np.arange(self.model.size), one.state] = True
+        return self.climb(allow, [(one.state, one.value)], REFINE)[0].cascade
 
     def cascade(self, state: Any, value: Any) -> Cascade:
         """The slots as a `Cascade`."""
@@ -221,4 +234,12 @@ def by_model(profile: Profile, most: int) -> tuple[Any, ...]:
 def _tables(profile: Profile, most: int, tolerance: float) -> tuple[Any, ...]:
     """The profile as `cscalc._search_kernel.score` takes it."""
     alphas, costs, curves, flat, caps, one_shot = by_model(profile, most)
-    return alphas, costs, one_shot, curves, flat, caps, 1.0 + max(1e-13, 0.1 * tolerance)
+    return (
+        alphas,
+        costs,
+        one_shot,
+        curves,
+        flat,
+        caps,
+        1.0 + max(1e-13, 0.1 * tolerance),
+    )

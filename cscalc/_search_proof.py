@@ -1,8 +1,9 @@
 """The proof of `optimal_config`: branch and bound over the whole grammar, and what it leaves open.
 
-The compiled part is in `cscalc._search_tree`, `cscalc._search_nodes`, `cscalc._search_frames`.
+The compiled part begins in `cscalc._search_tree`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ ROWS = 400_000  # states of all open frames together, about 70 bytes each
 MOST_FRAMES = 200
 COARSE = (0.0, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0)  # tokens
 SECANTS = 3
+NOISE = 1e-9  # tokens; more is no rounding
 ALONE, ROUNDS, UNTIL, OPEN = 1, 2, 3, 4
 
 
@@ -80,15 +82,24 @@ class Proof:
 
         return inside(0, self.max_depth)
 
-    def improve(self, best: tuple[float, Cascade], steps: int) -> tuple[float, Cascade, bool]:
-        """Best EWIF and cascade, and whether branch and bound ended within `steps`."""
+    def improve(
+        self,
+        best: tuple[float, Cascade],
+        steps: int,
+        refined: Callable[[Cascade], Cascade] | None = None,
+    ) -> tuple[float, Cascade, bool]:
+        """Best EWIF and cascade, and whether branch and bound ended within `steps`.
+
+        refined : gives a cascade of the same models at least as good as the one found
+        """
         from cscalc import _search_tree  # numba loads here
 
         rate, cascade = best
         if self.frames > MOST_FRAMES:
             return rate, cascade, False
+        noise = 0.0
         for _ in range(1000):  # Dinkelbach: the ratio rises strictly, in practice a few times
-            least = self.slack * rate
+            least = max(self.slack * rate, noise)
             value, acts, ended, steps = _search_tree.search(
                 self.tables, self.max_length, self.max_depth, rate, least, steps, ROWS,
                 self.frames + 1,
@@ -96,11 +107,16 @@ class Proof:
             if value <= least:
                 return rate, cascade, bool(ended)
             better = self.decode(acts.tolist())
+            if refined is not None:
+                better = refined(better)
             new_rate = ewif(better, self.profile)
             if new_rate <= rate * (1.0 + 1e-13):
-                return rate, cascade, bool(ended)
+                if ended or steps <= 0 or value > NOISE:
+                    return rate, cascade, bool(ended)
+                noise = value  # of rounding, and the search ended at it: go on
+                continue
             most = rate + value / float(self.tables[3][0, 1])  # the largest EWIF there can be
-            rate, cascade = new_rate, better
+            rate, cascade, noise = new_rate, better, 0.0
             if ended and most <= rate * (1.0 + self.slack):
                 return rate, cascade, True
             if steps <= 0:

@@ -3,7 +3,8 @@
 Maximises E[T] - rate E[C] (Dinkelbach) with the rate the EWIF of the best cascade known: a
 cascade with a larger EWIF exists if and only if the maximum is positive. `optimize` tells the
 method as a whole, `cscalc._search_frames` what bounds it, `cscalc._search_nodes` what a
-partial cascade is.
+partial cascade is, `cscalc._search_open` and `cscalc._search_stops` how rounds of a review
+begin and end in it.
 """
 
 from typing import Any
@@ -28,25 +29,26 @@ from cscalc._search_nodes import (
     REVIEWER,
     ROUNDS,
     SPAN,
+    TINY,
     TOP,
     UNTIL,
     WEIGHT,
-    add_stop,
     add_token,
     copy_node,
-    end_round,
-    group,
     hope,
-    most_draft,
     need,
-    open_frame,
-    relax_frame,
     set_need,
     spent_with_pass,
 )
+from cscalc._search_open import group, most_draft, open_frame, relax_frame
+from cscalc._search_stops import add_stop, end_round
 
-START, SOON = 0, 3
-GRACE = 10_000  # steps after a new best, before the search is begun again with its rate
+START = 0
+SOON, AGAIN = (
+    3,
+    4,
+)  # steps left at which a new best ends the search; least to go on from one
+GRACE = 500  # steps after a new best, at least, before the search begins again with its rate
 FRAME, MODEL, AT, FREE, PHASE, VALUE = range(6)  # of a task
 
 
@@ -68,7 +70,14 @@ def note(acts: Any, at: int, kind: int, model: int, value: int) -> None:
 
 @inner
 def review(
-    tables: Any, room: Any, rate: float, n_max: int, tasks: Any, task: int, acts: Any, found: Any
+    tables: Any,
+    room: Any,
+    rate: float,
+    n_max: int,
+    tasks: Any,
+    task: int,
+    acts: Any,
+    found: Any,
 ) -> int:
     """End the draft of a frame at the node of a task, or take its next stop; return the task."""
     frames, best, left = room[2], room[8], room[9]
@@ -78,7 +87,7 @@ def review(
         now = nodes[at, 3, GAIN] - rate * spent_with_pass(tables, room, 0, at)
         if now > need(room, 0) + EPS:
             best[0] = 1.0 + now
-            left[SOON] = max(left[SOON], left[LEFT] - GRACE)
+            left[SOON] = max(left[SOON], left[LEFT] - left[AGAIN])
             for one in range(free):
                 set_need(room, one)
             left[2] = at + 1
@@ -90,8 +99,12 @@ def review(
         if not end_round(tables, room, rate, frame, at):
             return task - 1
         tasks[task, PHASE] = UNTIL if frames[frame, NEXT] >= 0 else ROUNDS
-    value, go = tasks[task, VALUE] + 1, -1
-    if value == 1:
+    value, go, first = tasks[task, VALUE] + 1, -1, 1
+    if tasks[task, PHASE] == UNTIL:  # lower thresholds are met
+        while room[0][frames[frame, NODE], 0, first - 1] <= TINY:
+            first += 1
+        value = max(value, first)
+    if value == first:
         copy_node(room, frames[frame, NODE], at + 1)
     if value <= n_max:
         go = add_stop(tables, room, rate, frame, tasks[task, PHASE], value, at + 1)
@@ -185,14 +198,14 @@ def search(
     facts = tables[4]
     n = facts.shape[0] - 1
     cap = min(facts[0, MOST_DRAFT], most_draft(tables, 0, depth))
-    slots, width = 4 * deep, cap + 8
+    slots, width = 4 * deep, cap + 12
     nodes, worths = np.zeros((slots, 4, width)), np.zeros((deep, 6, width))
     numbers = np.zeros((5, slots, 12), np.int64)
     whole, frames, tasks, acts, found = numbers[:5]
     place, values = np.empty((rows, 2)), np.empty((rows, 2 * n + 2))
     order = np.empty(rows, np.int64)
     starts = np.zeros((deep, n + 1, width), np.int64)
-    best, left = np.array([least]), np.array([steps, 0, 0, -1])
+    best, left = np.array([least]), np.array([steps, 0, 0, -1, 0])
     room = (nodes, whole, frames, worths, starts, place, values, order, best, left)
     for i in range(width):
         worths[0, 0, i] = i
@@ -203,6 +216,7 @@ def search(
     task = -1
     if relax_frame(tables, room, rate, 0):
         task = push(tasks, -1, 0, 1, 0, 1)
+    left[AGAIN] = GRACE + steps - left[LEFT]
     while task >= 0 and left[OVER] == 0 and left[LEFT] >= left[SOON]:
         left[LEFT] -= 1
         if left[LEFT] < 0:

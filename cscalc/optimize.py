@@ -98,10 +98,11 @@ def optimal_config(
     of the grammar is better than the best found by more than 5 x `tolerance`, relative, where a
     one-shot draft that is reviewed free of charge is taken no longer than the length that is
     fully accepted with chance 5 x `tolerance`. With ``tolerance=0`` neither reserve is made.
-    For up to three drafts the proof ends in milliseconds, for four mostly within a second, for
+    For up to three drafts the proof mostly ends in milliseconds, for four within a second, for
     more now and then; where it does not, each three drafts are searched, the climb goes on, and
-    "bound" tells how far from the best the plan can be: some tenths of a percent. The tests
-    compare the result with complete enumeration of the grammar on small limits.
+    "bound" tells how far from the best the plan can be: mostly some tenths of a percent, tens of
+    percent where a cheap draft is very good. The tests compare the result with complete
+    enumeration of the grammar on small limits.
 
     All this holds for independent acceptance. Under any other acceptance model of
     `cscalc.acceptance` the candidates are the best cascades of several independent profiles
@@ -232,7 +233,7 @@ def _prove(
         ]
         best = max((1.0, Cascade(())), *known, key=_first)
         share = steps if models == everyone else max(1, steps // len(subsets) // 4)
-        _, better, ended = proof.improve(best, share)
+        _, better, ended = proof.improve(best, share, space.refined)
         if better != best[1]:
             found.append(space.found(better))
         if ended and models == everyone:

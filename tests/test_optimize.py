@@ -381,3 +381,39 @@ def test_a_segment_that_often_makes_no_call_is_not_pruned():
     plan = optimal_config(Profile(alphas, [0.4648, 0.05413, 0.00411]), max_length=8)
     assert plan.ewif == pytest.approx(2.927954844798, abs=1e-9)
     assert plan.limits["proved"]
+
+
+def test_a_round_whose_repetition_is_hopeless_may_still_be_the_last():
+    """Once a false proof: the bound on later rounds also dropped the stop at hand."""
+    alphas = np.eye(4)
+    alphas[np.triu_indices(4, 1)] = [0.7626, 0.6913, 0.6234, 0.9296, 0.6067, 0.2]
+    profile = Profile(
+        alphas,
+        [0.1226247918, 0.0300741482, 0.0083417471],
+        one_shot=(3,),
+        verify={m: 1 + 0.15 * np.arange(131) for m in (1, 2)},
+    )
+    better = Cascade(
+        (
+            Review(1, (Draft(2, 2), Draft(3, 1)), rounds=1),
+            Review(2, (Draft(3, 1),), until=2),
+            Draft(3, 12),
+        )
+    )
+    plan = optimal_config(profile, max_length=12, tolerance=0.0)
+    assert plan.limits["proved"]
+    assert plan.ewif >= ewif(better, profile) * (1 - 1e-12)
+
+
+def test_the_proof_from_plain_decoding_agrees_with_the_plan_where_enumeration_is_too_long():
+    rng, proved = np.random.default_rng(11), 0
+    for _ in range(25):
+        alphas = np.eye(4)
+        alphas[np.triu_indices(4, 1)] = rng.uniform(0.0, 1.0, 6)
+        costs = np.sort(rng.uniform(0.0, 1.0, 3) ** 3)[::-1]
+        profile = Profile(alphas, costs, one_shot=(3,))
+        plan = optimal_config(profile, max_length=9, tolerance=0.0)
+        if plan.limits["proved"]:  # all but one, with an almost free and good model 2
+            proved += 1
+            assert proved_alone(profile, 9, 2) == pytest.approx(plan.ewif, rel=1e-9)
+    assert proved == 24
