@@ -75,7 +75,8 @@ class Decoder:
         self.calls = {m: 0 for m in cascade.models if m in models.one_shot}
         self.call_seconds = dict.fromkeys(self.calls, 0.0)
         softly = self.rules.lenience if sampling.temperature == 0.0 else {}
-        self._plain = bool(self.rules.deferral or softly or self.rules.confidence)
+        compared = self.rules.deferral or softly  # else only drafts look at their own confidence
+        self._plain = set(self.used if compared else self.rules.confidence)
 
     def leave_drafts(self) -> None:
         """Go on with the target alone: there is no room in the context to draft."""
@@ -199,7 +200,7 @@ class Decoder:
         logits = yield Pass(model, keep, self.text[keep:], n_last)
         self.read[model] = len(self.text)
         laws = self.sampling.law(logits, self.text)
-        if not self._plain:
+        if model not in self._plain:
             return [(law, None) for law in laws]
         plain = self.sampling.plain(logits, self.text)
         return list(zip(laws, plain, strict=True))
