@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
+
+from validate.models import TableSession
 
 VOCAB = 32
 Alpha = Callable[[int, int], float]  # place in the text and model -> acceptance rate there
@@ -62,32 +63,15 @@ class HashModel:
         draw = mix(self._seed, -2, self._model, place, last) / 2.0**64
         return wrong, (right if draw < self._second else (wrong + 1) % VOCAB)
 
-    def start(self) -> "HashSession":
-        return HashSession(self)
+    def after(self, tokens: Sequence[int]) -> Tensor:
+        """Logits after `tokens`, shape (VOCAB,)."""
+        logits = torch.zeros(VOCAB, dtype=torch.float64)
+        first, second = self.choices(len(tokens), tokens[-1])
+        logits[first], logits[second] = 6.0, 4.0
+        return logits
 
-
-class HashSession:
-    def __init__(self, model: HashModel) -> None:
-        self._model = model
-        self._tokens: list[int] = []
-        self.positions = 0
-
-    @property
-    def length(self) -> int:
-        return len(self._tokens)
-
-    def extend(self, tokens: Sequence[int], n_last: int) -> Tensor:
-        self._tokens.extend(tokens)
-        self.positions += len(tokens)
-        size = len(self._tokens)
-        logits = np.zeros((n_last, VOCAB))
-        for row, end in enumerate(range(size - n_last + 1, size + 1)):
-            first, second = self._model.choices(end, self._tokens[end - 1])
-            logits[row, first], logits[row, second] = 6.0, 4.0
-        return torch.from_numpy(logits)
-
-    def rewind(self, length: int) -> None:
-        del self._tokens[length:]
+    def start(self) -> TableSession:
+        return TableSession(self)
 
 
 class HashLookup(HashModel):

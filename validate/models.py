@@ -72,10 +72,18 @@ class TableModel:
         return TableSession(self)
 
 
-class TableSession:
-    """A sequence read by a `TableModel`."""
+class After(Protocol):
+    """A model that says its logits after any tokens, at no cost worth a cache."""
 
-    def __init__(self, model: TableModel) -> None:
+    def after(self, tokens: Sequence[int]) -> Tensor:
+        """Logits after `tokens`, shape (vocab_size,)."""
+        ...
+
+
+class TableSession:
+    """A sequence read by a `TableModel`, or by another model that keeps no cache."""
+
+    def __init__(self, model: After) -> None:
         self._model = model
         self._tokens: list[int] = []
         self.positions = 0
