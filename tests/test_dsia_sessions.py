@@ -24,7 +24,7 @@ TEXT = [1, 5, 3, 7, 2, 9, 4, 4, 6, 1, 0, 3]
 
 
 def keys_of(session, layer, length):
-    return session._cache.layers[layer].keys[:, :, :length]
+    return session._cache.layers[layer]._buffers[0][:, :, :length]
 
 
 @pytest.fixture(scope="module")

@@ -11,18 +11,18 @@ ROOT = Path(__file__).resolve().parents[1]
 # package -> its parts, lowest floor first; a * covers the files that one was split into;
 # __init__ and __main__ stand above all
 FLOORS = {
-    "cscalc": """_checks _version _files _pairs _html
-        | cascade k_matrix profile acceptance diagram _notebook
+    "cscalc": """_checks _version _files _pairs _html _verify_costs
+        | cascade k_matrix profile acceptance* _acceptance_base diagram _notebook
         | stats records goodness rates own_rates | theory simulate _search*
         | optimize plan compare sweep _sweep* plot adaptive export choose resamples
-        uncertainty check _check_cases fronts
-        | cli explore""",
+        uncertainty rivals check _check_cases fronts
+        | cli* explore""",
     "validate": """prompts suffix ngram statistical cache models load packing
         hash_models dsia dsia_modules dsia_int8 dsia_sessions dsia_models dsia_names
         static_cache static_session engine recorded pass_timer fused_linears
-        | sampling verify chance rules completion
+        draws | sampling verify chance rules completion ending options
         | decoder device* ragged batch decode reference tree* dytc* lossless sequential
-        | routing overlaps timing measure run gap tasks deferral* report*
+        | routing overlaps timing measure run resume gap tasks deferral* report*
         dsia_choose dsia_table dsia_picture dsia_words
         ties evidence certificate* diagnosis* contexts
         | cli*""",

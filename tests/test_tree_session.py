@@ -131,8 +131,8 @@ def test_after_a_commit_the_cache_is_that_of_the_plain_text(name):
     fresh.prefill(text[:-1])
     for kept, read in zip(session._cache.layers, fresh._cache.layers, strict=True):
         length = len(text) - 1
-        close(model, kept.keys[:, :, :length], read.keys)
-        close(model, kept.values[:, :, :length], read.values)
+        for held, states in zip(kept._buffers, (read.keys, read.values), strict=True):
+            close(model, held[:, :, :length], states)
 
 
 @pytest.mark.parametrize("name", ["llama", "gpt2", "gemma2", "mistral-window"])

@@ -33,14 +33,22 @@ class GrowingLayer(DynamicLayer):
         keys, values = self._buffers
         keys[:, :, start:end] = key_states
         values[:, :, start:end] = value_states
-        self.rewind(end)
+        self._length = end
+        self.keys, self.values = keys[:, :, :end], values[:, :, :end]
         return self.keys, self.values
 
+    def get_seq_length(self) -> int:
+        """Positions held."""
+        return self._length if self.is_initialized else 0
+
     def rewind(self, length: int) -> None:
-        """Hold the first `length` positions; what lies behind is overwritten later."""
+        """Hold the first `length` positions; what lies behind is overwritten later.
+
+        Only a number changes, for this is done in every layer in every cycle: there are no keys
+        and values to look at until the next pass.
+        """
         self._length = length
-        self.keys = self._buffers[0][:, :, :length]
-        self.values = self._buffers[1][:, :, :length]
+        self.keys = self.values = None
 
     def compact(self, start: int, slots: list[int]) -> None:
         """Hold the first `start` positions and, right behind them, those at start + `slots`."""

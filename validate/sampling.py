@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from cscalc._checks import check_int, check_number
+from validate import draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,8 @@ class Sampling:
     top_k : int or None
         Keep the `top_k` likeliest tokens (and ties with the last of them).
     top_p : float or None
-        Keep the smallest set of likeliest tokens whose mass reaches `top_p`, in (0, 1].
+        Keep the smallest set of likeliest tokens whose mass reaches `top_p`, in (0, 1] (and
+        ties with the last of them).
     min_p : float or None
         Keep tokens with at least `min_p` times the likeliest token's mass, in [0, 1].
     repetition_penalty : float
@@ -91,7 +93,7 @@ class Sampling:
         """
         logits = self.penalised(logits, text)
         if self.temperature == 0.0:
-            return PointLaws(logits.argmax(dim=-1).tolist(), logits.shape[-1], logits.dtype)
+            return PointLaws(_likeliest(logits), logits.shape[-1], logits.dtype)
         if logits.dtype not in (torch.float32, torch.float64):
             logits = logits.float()
         if self.temperature != 1.0:
@@ -125,12 +127,22 @@ class Sampling:
         }
 
 
+def _likeliest(logits: Tensor) -> list[int]:
+    """Index of the largest logit of each row, the lowest where several are."""
+    if logits.device.type == "cpu" and logits.dtype in (torch.float32, torch.float64):
+        return logits.detach().numpy().argmax(axis=-1).tolist()  # type: ignore[no-any-return]
+    return logits.argmax(dim=-1).tolist()
+
+
 def _keep_top_p(logits: Tensor, top_p: float) -> Tensor:
-    ordered, order = logits.sort(dim=-1, descending=True)
-    mass = ordered.softmax(dim=-1)
-    before = mass.cumsum(dim=-1) - mass  # mass of all likelier tokens
-    drop = (before >= top_p).scatter(-1, order, before >= top_p)
-    return logits.masked_fill(drop, -torch.inf)
+    if logits.device.type == "cpu":
+        rows = logits.contiguous()
+        least = draws.least_kept(rows.numpy(), rows.softmax(dim=-1).numpy(), top_p)
+        return logits.masked_fill(logits < torch.from_numpy(least)[:, None], -torch.inf)
+    ordered = logits.sort(dim=-1, descending=True).values
+    upto = ordered.softmax(dim=-1).cumsum(dim=-1, dtype=torch.float64)
+    place = (upto < top_p).sum(dim=-1, keepdim=True).clamp(max=logits.shape[-1] - 1)
+    return logits.masked_fill(logits < ordered.gather(-1, place), -torch.inf)
 
 
 class Law(Protocol):
@@ -242,37 +254,12 @@ class PointLaws:
         return torch.stack([law.dense() for law in self])
 
 
-BLOCK = 256
-
-
 def _invert(probs: Tensor, uniform: float) -> int:
-    """Smallest token whose cumulative probability exceeds `uniform` times the total.
-
-    Two levels, blocks of 256 and tokens in one block, each summed in float64: one pass over
-    the law, and no cumulative sum over the whole vocabulary.
-    """
-    size = probs.shape[-1]
-    if size <= 2 * BLOCK:
-        return _scan(probs.double(), uniform * float(probs.double().sum()))
-    whole = size // BLOCK * BLOCK
-    sums = probs[:whole].view(-1, BLOCK).sum(dim=-1, dtype=torch.float64)  # (blocks,)
-    if whole < size:
-        sums = torch.cat([sums, probs[whole:].sum(dtype=torch.float64)[None]])
-    ends = sums.cumsum(dim=0)
-    point = uniform * float(ends[-1])
-    block = _first_above(ends, point)
-    before = float(ends[block - 1]) if block else 0.0
-    start = block * BLOCK
-    return start + _scan(probs[start : start + BLOCK].double(), point - before)
-
-
-def _scan(probs: Tensor, point: float) -> int:
-    token = _first_above(probs.cumsum(dim=0), point)
-    if float(probs[token]) > 0.0:
-        return token
-    return int(probs.nonzero()[-1])  # rounding pushed the point past the last token with mass
-
-
-def _first_above(ends: Tensor, point: float) -> int:
-    index = int(torch.searchsorted(ends, torch.tensor(point, dtype=ends.dtype), right=True))
-    return min(index, ends.shape[0] - 1)
+    """Smallest token whose cumulative probability exceeds `uniform` times the total."""
+    if probs.device.type == "cpu":
+        return int(draws.invert(probs.numpy(), uniform))
+    ends = probs.cumsum(dim=0, dtype=torch.float64)
+    token = torch.searchsorted(ends, uniform * ends[-1:], right=True)
+    tokens = torch.arange(len(probs), device=probs.device)
+    last = torch.where(probs > 0.0, tokens, 0).max()  # rounding pushed the point past the end
+    return int(torch.minimum(token, last))  # the one wait for the device

@@ -1,7 +1,10 @@
 """Accept and correct: the one step that keeps the output law the reviewer's own."""
 
+import numpy as np
 import torch
+from torch import Tensor
 
+from validate import draws
 from validate.sampling import DenseLaw, Law, PointLaw
 
 SURE = 1.0 - 1e-14  # rounding alone must not reject where the correction has no mass
@@ -43,12 +46,54 @@ def correction(target: Law, draft: Law, lenience: float = 1.0) -> Law:
         if draft.prob(target.token) >= 1.0:
             raise ValueError(f"p <= q everywhere (both at {target.token}): nothing to reject")
         return target
-    own = target.dense() if lenience == 1.0 else lenience * target.dense()
-    excess = (own - draft.dense().to(own.device)).clamp_(min=0.0)
-    mass = excess.sum(dtype=torch.float64)
-    if not mass > 0.0:  # dividing would hand back nan
+    own = target.dense()
+    if own.device.type == "cpu" and not isinstance(draft, PointLaw):
+        return ExcessLaw(own, draft.dense(), lenience)
+    excess = lenience * own  # a copy
+    if isinstance(draft, PointLaw):
+        excess[draft.token] -= 1.0
+    else:
+        excess -= draft.dense().to(own.device)
+    mass = float(excess.clamp_(min=0.0).sum(dtype=torch.float64))
+    check_mass(mass)
+    return DenseLaw(excess / mass)
+
+
+def check_mass(mass: float) -> None:
+    """Raise ValueError if nothing can be rejected: dividing by the mass would hand back nan."""
+    if not mass > 0.0:
         raise ValueError(f"p <= q everywhere (mass {mass}), so nothing can be rejected")
-    return DenseLaw(excess / mass.to(excess.dtype))
+
+
+class ExcessLaw:
+    """:math:`(f p - q)_+` normalised, of two laws on the CPU; drawn from without writing it down.
+
+    Parameters
+    ----------
+    own, draft : Tensor, shape (vocab_size,)
+    factor : float
+        f >= 1.
+    """
+
+    def __init__(self, own: Tensor, draft: Tensor, factor: float) -> None:
+        self.vocab_size = len(own)
+        self._dtype = own.dtype
+        self._weights = own.numpy(), draft.numpy(), factor
+        self._sums = draws.excess_sums(*self._weights)
+        self._mass = float(self._sums.sum())
+        check_mass(self._mass)
+
+    def prob(self, token: int) -> float:
+        own, draft, factor = self._weights
+        return max(factor * float(own[token]) - float(draft[token]), 0.0) / self._mass
+
+    def draw(self, uniform: float) -> int:
+        return int(draws.invert_excess(*self._weights, self._sums, uniform))
+
+    def dense(self) -> Tensor:
+        own, draft, factor = self._weights
+        excess = np.maximum(factor * own - draft, 0.0) / self._mass
+        return torch.from_numpy(excess).to(self._dtype)
 
 
 def lenient_law(target: Law, draft: Law, lenience: float) -> Law:
