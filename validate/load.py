@@ -53,7 +53,8 @@ def load_models(
     dtype : str
         "auto" (bfloat16 on CUDA, else float32), "float32", "float64", "bfloat16", "float16".
     pack : bool
-        On a CPU in float32, lay linear weights out for oneDNN (see `validate.packing`).
+        On a CPU in float32, lay linear weights out for oneDNN (see `validate.packing`); not
+        with the engine "compiled", which is slower there.
     engine : str
         How passes run (see `validate.engine`): "eager" (caches that grow), "static" (fixed
         shapes), "graphs" (replayed as CUDA graphs) or "compiled" (torch.compile, with graphs
@@ -72,6 +73,7 @@ def load_models(
     where = pick_device(device)
     kind = _pick_dtype(dtype, where)
     check_engine(engine, where)
+    pack = pack and engine != "compiled"  # torch.compile sees through no packed weight
     module, tokenizer = _load(target, where, kind)
     embedding = module.get_input_embeddings().weight
     loaded: list[LanguageModel | OneShotDraft | str] = []
