@@ -28,6 +28,7 @@ _EXPORTS = {
     "cscalc.plan": ("Plan",),
     "cscalc.profile": ("Profile",),
     "cscalc.resamples": ("alpha_posterior", "bootstrap_profiles"),
+    "cscalc.rivals": ("best_probability", "prompts_to_settle"),
     "cscalc.simulate": ("Tally", "compare", "simulate_until"),
     "cscalc.simulate.events": ("simulate",),
     "cscalc.sweep": ("sweep",),
@@ -49,12 +50,7 @@ _EXPORTS = {
     "cscalc.theory.reply": ("reply_law", "reply_quantile"),
     "cscalc.theory.sensitivity": ("ewif_gradient",),
     "cscalc.theory.speculative": ("optimal_length", "speculative_ewif"),
-    "cscalc.uncertainty": (
-        "best_probability",
-        "ewif_interval",
-        "prompts_to_settle",
-        "tokens_interval",
-    ),
+    "cscalc.uncertainty": ("ewif_interval", "tokens_interval"),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 __all__ = ["__version__", *sorted(_HOME)]

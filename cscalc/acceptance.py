@@ -1,14 +1,14 @@
 """Acceptance models: what decides whether a reviewer accepts a token.
 
-`Independent` is the papers' own and the default of a `Profile`. The others say how acceptance
-depends on position, on the inner review's outcome, on the prompt, on difficulty that lasts, or
-replay what was measured. Descriptions only: their laws are in `cscalc.theory`.
+`Independent` is the papers' own and the default of a `Profile`; `ByPosition` and `Conditional` are
+tables of rates too: by position, and by the inner review's outcome. Those with memory, of the
+prompt, of difficulty that lasts, or of overlaps that were measured, are in
+`cscalc.acceptance_memory`. Descriptions only: their laws are in `cscalc.theory`.
 
 Kinds of tokens in front of a reviewer i: proposed (by a draft); kept, corrected, or added as
 bonus token by the inner review that model j made.
 """
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -16,65 +16,23 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, as_floats, check_costs, check_number
+from cscalc._acceptance_base import Acceptance as Acceptance
+from cscalc._checks import Floats
 from cscalc._pairs import (
     Pair,
-    alpha_matrix,
     check_pairs,
-    check_size,
     checked_pairs,
-    frozen,
     one_rate,
     pairs_from_json,
     pairs_to_json,
     rates_along,
 )
+from cscalc.acceptance_memory import BetaMixture as BetaMixture
+from cscalc.acceptance_memory import Markov as Markov
+from cscalc.acceptance_memory import Mixture as Mixture
+from cscalc.acceptance_memory import Trace as Trace
 
 PROPOSED, KEPT, CORRECTED, BONUS = range(4)  # first axis of `rate_table`
-
-
-class Acceptance(ABC):
-    """Base of the acceptance models: frozen data, equal when their JSON data are."""
-
-    __slots__ = ()
-    kind: ClassVar[str]
-
-    @abstractmethod
-    def check(self, n_drafts: int) -> None:
-        """Raise ValueError if this model does not fit a profile with drafts 1..n_drafts."""
-
-    @abstractmethod
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data; `Acceptance.from_dict` reads it back."""
-
-    @staticmethod
-    def from_dict(data: Mapping[str, Any] | None) -> "Acceptance":
-        """Read what `to_dict` wrote; None is `Independent()`.
-
-        Raises
-        ------
-        ValueError
-            If the kind is unknown or a field does not fit.
-        """
-        if data is None:
-            return Independent()
-        if not isinstance(data, Mapping) or data.get("kind") not in _KINDS:
-            raise ValueError(
-                f'acceptance needs "kind", one of {", ".join(_KINDS)}, got {str(data)[:80]}'
-            )
-        try:
-            return _KINDS[data["kind"]]({key: v for key, v in data.items() if key != "kind"})
-        except (TypeError, AttributeError) as error:  # a field is missing, unknown, or no map
-            raise ValueError(f"acceptance of kind {data['kind']!r}: {error}") from error
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Acceptance) and self.to_dict() == other.to_dict()
-
-    def __hash__(self) -> int:
-        return hash(str(self.to_dict()))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Acceptance.from_dict, (self.to_dict(),)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,255 +135,6 @@ class Conditional(Acceptance):
         return {"kind": self.kind, **tables}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Mixture(Acceptance):
-    """Prompts of several kinds, each with its own alphas from its first cycle to its last.
-
-    Attributes
-    ----------
-    weights : array_like, shape (k,)
-        Share of each kind, > 0; scaled to sum to 1.
-    alphas : array_like, shape (k, n + 1, n + 1) or (k, n)
-        Acceptance rates of each kind, in either form that a `Profile` takes. The profile's
-        own alphas are not read.
-
-    Notes
-    -----
-    The law of a cycle is the average over prompts, each with the same number of cycles; a
-    reply is one prompt's. Where all prompts have replies of the same length instead, hard ones
-    take more cycles, and tokens per cycle are fewer: divide by `mean_reply_times`.
-
-    Examples
-    --------
-    >>> Mixture([1, 1], [[0.5], [0.9]]).mean_alphas[0, 1].round(12).item()
-    0.7
-    """
-
-    kind: ClassVar[str] = "mixture"
-    weights: npt.ArrayLike | Floats
-    alphas: npt.ArrayLike | Floats
-
-    def __post_init__(self) -> None:
-        weights = check_costs("weights", self.weights)
-        if weights.ndim != 1 or weights.size == 0 or not np.all(weights > 0.0):
-            raise ValueError(f"weights must be a vector of shares > 0, got {self.weights!r}")
-        given = as_floats("alphas", self.alphas)
-        if given.ndim not in (2, 3) or given.shape[0] != weights.size:
-            raise ValueError(
-                f"alphas must have one entry (a vector or a matrix) for each of the "
-                f"{weights.size} weights, got shape {given.shape}"
-            )
-        matrices = np.stack([alpha_matrix("alphas", one) for one in given])
-        total = float(weights.sum())
-        if abs(total - 1.0) > 1e-12:  # else leave them: reading back must not move them
-            weights = weights / total
-        object.__setattr__(self, "weights", frozen(weights))
-        object.__setattr__(self, "alphas", frozen(matrices))
-
-    @property
-    def mean_alphas(self) -> Floats:
-        """Alphas averaged over prompts, shape (n + 1, n + 1)."""
-        return np.asarray(np.tensordot(np.asarray(self.weights), np.asarray(self.alphas), axes=1))
-
-    def check(self, n_drafts: int) -> None:
-        """Raise ValueError unless the alphas are of models 0..n_drafts."""
-        check_size("alphas", np.asarray(self.alphas), n_drafts)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data."""
-        weights, alphas = np.asarray(self.weights).tolist(), np.asarray(self.alphas).tolist()
-        return {"kind": self.kind, "weights": weights, "alphas": alphas}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BetaMixture(Acceptance):
-    r"""Each prompt has its own alphas, spread around the profile's as beta variables.
-
-    Attributes
-    ----------
-    concentration : float
-        :math:`\kappa` in [0.01, 1e6]. A prompt draws one uniform number u, and its rate of
-        each pair is the u-quantile of Beta(:math:`\kappa \alpha_{ij}`,
-        :math:`\kappa (1 - \alpha_{ij})`): mean :math:`\alpha_{ij}`, variance
-        :math:`\alpha_{ij} (1 - \alpha_{ij}) / (\kappa + 1)`, and a prompt that is easy for one
-        pair is as easy for all. Large: independent acceptance; small: all or nothing.
-
-    Notes
-    -----
-    As for `Mixture`: the law of a cycle is the average over prompts, each with the same number
-    of cycles; a reply is one prompt's, with the same alphas throughout.
-
-    Examples
-    --------
-    >>> BetaMixture(4.0)
-    BetaMixture(concentration=4.0)
-    """
-
-    kind: ClassVar[str] = "beta_mixture"
-    concentration: float
-
-    def __post_init__(self) -> None:
-        value = check_number("concentration", self.concentration, least=0.01, most=1e6)
-        object.__setattr__(self, "concentration", value)
-
-    def check(self, n_drafts: int) -> None:
-        """Fit every profile."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data."""
-        return {"kind": self.kind, "concentration": self.concentration}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Markov(Acceptance):
-    r"""Tokens are easy or hard, and the next one tends to be as the last.
-
-    Attributes
-    ----------
-    easy, hard : array_like, shape (n + 1, n + 1) or (n,)
-        Acceptance rates of an easy and of a hard token, in either form that a `Profile`
-        takes. The profile's own alphas are not read.
-    to_easy, to_hard : float
-        Chance that a token is easy given that the one before was hard, and the reverse, in
-        [0, 1], not both 0 (for difficulty that never changes use `Mixture`).
-
-    Notes
-    -----
-    Difficulty belongs to the place in the text: every reviewer's coins at that place use its
-    rates, in whatever round, and are independent given the difficulty. The chain runs along
-    the emitted text and goes on from one cycle to the next; a draft runs ahead of it from the
-    last emitted token.
-
-    The law of a cycle is that of a cycle picked at random in a long text: the token before it
-    is easy or hard as it is at the starts of cycles (stationary for the chain watched there),
-    not as it is at a random token. EWIF is then the long-run one. A reply starts after a token
-    drawn from the stationary law of the chain itself, :math:`P(\mathrm{easy})` =
-    to_easy / (to_easy + to_hard).
-
-    Examples
-    --------
-    >>> Markov([0.9], [0.5], to_easy=0.1, to_hard=0.1).mean_alphas[0, 1].round(12).item()
-    0.7
-    """
-
-    kind: ClassVar[str] = "markov"
-    easy: npt.ArrayLike | Floats
-    hard: npt.ArrayLike | Floats
-    to_easy: float
-    to_hard: float
-
-    def __post_init__(self) -> None:
-        for name in ("easy", "hard"):
-            object.__setattr__(self, name, frozen(alpha_matrix(name, getattr(self, name))))
-        for name in ("to_easy", "to_hard"):
-            value = check_number(name, getattr(self, name), least=0.0, most=1.0)
-            object.__setattr__(self, name, value)
-        if np.shape(self.easy) != np.shape(self.hard):
-            raise ValueError(
-                f"easy and hard must be of the same models, got shapes {np.shape(self.easy)} and "
-                f"{np.shape(self.hard)}"
-            )
-        if self.to_easy + self.to_hard == 0.0:
-            raise ValueError("to_easy and to_hard are both 0, so difficulty lasts: use Mixture")
-
-    @property
-    def steps(self) -> Floats:
-        """Transition matrix, shape (2, 2); state 0 is easy, 1 is hard."""
-        return np.array([[1.0 - self.to_hard, self.to_hard], [self.to_easy, 1.0 - self.to_easy]])
-
-    @property
-    def stationary(self) -> Floats:
-        """P(easy), P(hard) at a random token of a long text, shape (2,)."""
-        return np.array([self.to_easy, self.to_hard]) / (self.to_easy + self.to_hard)
-
-    @property
-    def state_alphas(self) -> Floats:
-        """Alphas of the two states, shape (2, n + 1, n + 1)."""
-        return np.stack([np.asarray(self.easy), np.asarray(self.hard)])
-
-    @property
-    def mean_alphas(self) -> Floats:
-        """Alphas at a random token, shape (n + 1, n + 1)."""
-        return np.asarray(np.tensordot(self.stationary, self.state_alphas, axes=1))
-
-    def check(self, n_drafts: int) -> None:
-        """Raise ValueError unless the alphas are of models 0..n_drafts."""
-        check_size("easy", np.asarray(self.easy), n_drafts)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data."""
-        easy, hard = np.asarray(self.easy).tolist(), np.asarray(self.hard).tolist()
-        chain = {"to_easy": self.to_easy, "to_hard": self.to_hard}
-        return {"kind": self.kind, "easy": easy, "hard": hard, **chain}
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Trace(Acceptance):
-    """Replay: the overlap measured at every place of some texts.
-
-    Attributes
-    ----------
-    texts : sequence of mapping (i, j) -> array_like
-        One mapping a text: ``texts[t][i, j][m]`` is the overlap of models i and j at its
-        token m, in [0, 1]; all arrays of a text have its length, >= 1. A pair not named keeps
-        its alpha.
-
-    Notes
-    -----
-    Every reviewer's coin at a place of the text has the overlap measured there, in whatever
-    cycle or round; coins are independent. The law of a cycle is the average over all cycles
-    that the texts take, each text once. A cycle emits at most what is left of the text; its
-    drafting does not know the end, beyond which the last overlaps hold. So expected tokens are
-    all tokens of the texts over their expected cycles.
-
-    Examples
-    --------
-    >>> Trace([{(0, 1): [0.9, 0.2, 0.7]}]).lengths
-    (3,)
-    """
-
-    kind: ClassVar[str] = "trace"
-    texts: Sequence[Mapping[Pair, npt.ArrayLike | Floats]]
-
-    def __post_init__(self) -> None:
-        if isinstance(self.texts, Mapping) or not isinstance(self.texts, Sequence):
-            raise TypeError(
-                f"texts must be a sequence of mappings (i, j) -> overlaps, got {self.texts!r}: "
-                f"write [overlaps] for one text"
-            )
-        read = tuple(checked_pairs("texts", one, rates_along("overlaps")) for one in self.texts)
-        for text in read:
-            lengths = {np.size(overlaps) for overlaps in text.values()}
-            if len(lengths) != 1:
-                raise ValueError(
-                    f"all overlaps of a text must have its length, got lengths {sorted(lengths)}"
-                )
-        if not read:
-            raise ValueError("texts must hold at least one text, got none")
-        object.__setattr__(self, "texts", read)
-
-    @property
-    def lengths(self) -> tuple[int, ...]:
-        """Tokens of each text."""
-        return tuple(np.size(next(iter(text.values()))) for text in self.texts)
-
-    def check(self, n_drafts: int) -> None:
-        """Raise ValueError if a pair names a draft beyond `n_drafts`."""
-        for text in self.texts:
-            check_pairs("texts", text, n_drafts)
-
-    def overlaps(self, text: int, alphas: Floats) -> Floats:
-        """Overlaps along one text, shape (length, n + 1, n + 1); `alphas` where not measured."""
-        table = np.repeat(alphas[None], self.lengths[text], axis=0)
-        for (reviewer, draft), measured in self.texts[text].items():
-            table[:, reviewer, draft] = measured
-        return table
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data."""
-        return {"kind": self.kind, "texts": [pairs_to_json(text) for text in self.texts]}
-
-
 def rate_table(alphas: Floats, acceptance: Acceptance) -> Floats:
     """Rates by kind of token, reviewer, draft and position, shape (4, n + 1, n + 1, positions).
 
@@ -481,7 +190,7 @@ def _trace_read(texts: Sequence[Any]) -> Trace:
     return Trace([pairs_from_json(text) for text in texts])
 
 
-_KINDS: dict[str, Callable[[dict[str, Any]], Acceptance]] = {
+KINDS: dict[str, Callable[[dict[str, Any]], Acceptance]] = {
     Independent.kind: lambda data: Independent(**data),
     ByPosition.kind: _tables_read(ByPosition),
     Conditional.kind: _tables_read(Conditional),

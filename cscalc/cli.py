@@ -3,9 +3,21 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
+
+from cscalc.cli_arguments import (
+    Alphas,
+    Costs,
+    OneShot,
+    ProfilePath,
+    Verify,
+    checkpoints_of,
+    grid,
+    read_profile,
+)
+from cscalc.cli_arguments import read_cascade as read_cascade
 
 app = typer.Typer(
     add_completion=False,
@@ -13,19 +25,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Cascade speculative decoding: predicted speed-up, best cascades, simulation.",
 )
-
-ProfilePath = Annotated[
-    Path | None, typer.Option("--profile", help="A profile.json (see python -m validate measure).")
-]
-Alphas = Annotated[
-    str | None,
-    typer.Option(help="Rates: '.8,.5' (by the target) or rows '1,.8,.5;0,1,.6;0,0,1'."),
-]
-Costs = Annotated[str | None, typer.Option(help="Cost of each draft in target passes: '.2,.01'.")]
-OneShot = Annotated[str, typer.Option(help="One-shot drafts by number: '2' or '2,3'.")]
-Verify = Annotated[
-    str | None, typer.Option(help="Cost of verifying m = 1, 2, ... positions: '1,1.4,1.5'.")
-]
 
 
 @app.command()
@@ -49,7 +48,7 @@ def optimal(
     from cscalc.choose import optimal_for_prompts
     from cscalc.optimize import optimal_config
 
-    known = _profile(profile, alphas, costs, one_shot, verify)
+    known = read_profile(profile, alphas, costs, one_shot, verify)
     by_prompt = bool((known.measurement or {}).get("prompts")) and not one_rate
     choose = optimal_for_prompts if by_prompt else optimal_config
     plan = choose(known, max_length=max_length, max_depth=max_depth)
@@ -77,7 +76,7 @@ def ewif(
     """
     from cscalc.theory.law import cycle_law
 
-    law = cycle_law(read_cascade(cascade), _profile(profile, alphas, costs, one_shot, verify))
+    law = cycle_law(read_cascade(cascade), read_profile(profile, alphas, costs, one_shot, verify))
     typer.echo(
         json.dumps(
             {
@@ -107,7 +106,7 @@ def simulate(
 
     from cscalc.simulate.events import simulate as run
 
-    known = _profile(profile, alphas, costs, one_shot, verify)
+    known = read_profile(profile, alphas, costs, one_shot, verify)
     tally = run(read_cascade(cascade), known, cycles, rng=np.random.default_rng(seed))
     low, high = tally.interval(0.95)
     typer.echo(
@@ -225,12 +224,7 @@ def export(
     """
     from cscalc.plan import Plan
 
-    names: dict[int, str] = {}
-    for given in checkpoint or []:
-        model, equals, name = given.partition("=")
-        if not (equals and name and model.strip().isdecimal()):
-            raise ValueError(f"--checkpoint must be such as 1=Qwen/Qwen3-0.6B, got {given!r}")
-        names[int(model)] = name
+    names = checkpoints_of(checkpoint or [])
     settings = Plan.load(plan).export(engine, checkpoints=names)
     typer.echo(settings, err=True)
     typer.echo(json.dumps(settings.to_dict()))
@@ -259,71 +253,11 @@ def explore(
     from cscalc.explore import write_explorer
 
     given = profile is not None or alphas is not None or costs is not None or one_shot or verify
-    known = _profile(profile, alphas, costs, one_shot, verify) if given else None
+    known = read_profile(profile, alphas, costs, one_shot, verify) if given else None
     size = write_explorer(out, known, max_length=max_length)
     opened = show and webbrowser.open(out.resolve().as_uri())
     typer.echo(f"written: {out}" + ("" if opened else " (open it in a browser)"), err=True)
     typer.echo(json.dumps({"output": str(out), "bytes": size, "opened": opened}))
-
-
-def read_cascade(text: str) -> Any:
-    """A cascade from JSON text or a file: its own schema, a plan, or a bare list of segments."""
-    from cscalc._files import read_json
-    from cscalc.cascade import SCHEMA, Cascade
-
-    if text.lstrip().startswith(("[", "{")):
-        try:
-            data = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"cascade is not valid JSON: {error.msg}") from None
-    else:
-        data = read_json(text)
-    if isinstance(data, list):
-        data = {"schema": SCHEMA, "version": 1, "drafts": data}
-    if isinstance(data, dict) and data.get("schema") == "cscalc/plan":
-        data = data["cascade"]
-    return Cascade.from_dict(data)
-
-
-def _profile(
-    path: Path | None, alphas: str | None, costs: str | None, one_shot: str, verify: str | None
-) -> Any:
-    from cscalc.profile import Profile
-
-    if path is not None:
-        if alphas is not None or costs is not None or one_shot or verify is not None:
-            raise ValueError("give either --profile or --alphas and --costs, not both")
-        return Profile.load(path)
-    if alphas is None or costs is None:
-        raise ValueError("give --profile, or both --alphas and --costs")
-    rows = [numbers("--alphas", row) for row in alphas.split(";")]
-    return Profile(
-        rows[0] if len(rows) == 1 else rows,
-        numbers("--costs", costs),
-        one_shot=[int(x) for x in numbers("--one-shot", one_shot)] if one_shot else (),
-        verify=None if verify is None else numbers("--verify", verify),
-    )
-
-
-def numbers(option: str, text: str) -> list[float]:
-    """Read '1,.5,.2' as numbers; ValueError names the option."""
-    try:
-        return [float(part) for part in text.replace(" ", ",").split(",") if part]
-    except ValueError:
-        raise ValueError(f"{option} must be numbers parted by commas, got {text!r}") from None
-
-
-def grid(option: str, text: str) -> list[float]:
-    """Read '.1,.5' or first:last:count, both ends included; ValueError names the option."""
-    first, *rest = text.split(":")
-    if not rest:
-        return numbers(option, text)
-    ends = numbers(option, ",".join([first, *rest]))
-    if len(ends) != 3 or not ends[2].is_integer() or ends[2] < 2:
-        raise ValueError(f"{option} must be numbers or first:last:count, got {text!r}")
-    import numpy as np
-
-    return [float(x) for x in np.linspace(ends[0], ends[1], int(ends[2]))]
 
 
 def run_app(application: typer.Typer, name: str) -> None:

@@ -10,10 +10,11 @@ from cscalc._checks import check_int, check_number
 from cscalc._search import Found, Space, most_tokens
 from cscalc._search_laws import Judge, ceilings, stand_ins
 from cscalc._search_proof import Proof, ewif_bound
+from cscalc._verify_costs import Verify
 from cscalc.acceptance import Independent, Mixture
 from cscalc.cascade import Cascade
 from cscalc.plan import Alternative, Plan, make_plan
-from cscalc.profile import Profile, Verify
+from cscalc.profile import Profile
 
 CLIMB = 60_000  # work of the climb over all drafts in all states, about 1 us a unit
 STEPS, STEPS_OF_MANY = 2_000_000, 700_000  # of the proof: up to four drafts, more

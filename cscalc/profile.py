@@ -1,7 +1,7 @@
 """What is known of a set of models: acceptance rates, costs, verification cost, and evidence."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,12 +11,11 @@ import numpy.typing as npt
 
 from cscalc._checks import Floats, check_costs, check_int
 from cscalc._files import read_json, write_json
-from cscalc._pairs import alpha_matrix
+from cscalc._pairs import alpha_matrix, frozen
+from cscalc._verify_costs import Curve, Verify, checked_curves, curves_from_json, tabulated
 from cscalc.acceptance import Acceptance, Independent
 from cscalc.cascade import Cascade, Review, walk
 
-Curve = Callable[[int], float]
-Verify = npt.ArrayLike | Curve | Mapping[int, npt.ArrayLike | Curve] | None
 SCHEMA = "cscalc/profile"
 TABULATE = 256  # positions at which a callable verification cost is written to JSON
 
@@ -91,10 +90,11 @@ class Profile:
         if cost_array.ndim != 1:
             raise ValueError(f"costs must be a vector, one entry a draft, got {costs!r}")
         n_drafts = cost_array.size
-        set_field(self, "costs", _frozen(cost_array))
-        set_field(self, "alphas", _frozen(alpha_matrix("alphas", alphas, n_drafts)))
+        set_field(self, "costs", frozen(cost_array))
+        set_field(self, "alphas", frozen(alpha_matrix("alphas", alphas, n_drafts)))
         set_field(self, "one_shot", _one_shot(one_shot, n_drafts))
-        set_field(self, "verify", MappingProxyType(_verify(verify, n_drafts, self.one_shot)))
+        curves = checked_curves(verify, n_drafts, self.one_shot)
+        set_field(self, "verify", MappingProxyType(curves))
         set_field(self, "names", _names(names, n_drafts))
         set_field(self, "measurement", _measurement(measurement))
         if not isinstance(acceptance, Acceptance):
@@ -167,7 +167,7 @@ class Profile:
         """
         known: Floats | None = self._curves.get(model)
         if known is None or known.size <= most:
-            known = _frozen(self._tabulate(model, max(most, 32)))
+            known = frozen(tabulated(self.verify.get(model), model, max(most, 32)))
             self._curves[model] = known
         if known.size <= most:
             raise ValueError(
@@ -175,21 +175,6 @@ class Profile:
                 f"cascade can review {most}: measure further or shorten the drafts"
             )
         return known[: most + 1]
-
-    def _tabulate(self, model: int, most: int) -> Floats:
-        curve = self.verify.get(model)
-        if curve is None:
-            values = np.ones(most)
-        elif callable(curve):
-            values = np.array([float(curve(m)) for m in range(1, most + 1)])
-            if not np.all(np.isfinite(values) & (values > 0.0)):
-                m = int(np.argmin(np.isfinite(values) & (values > 0.0))) + 1
-                raise ValueError(
-                    f"verify of model {model} must be finite and > 0, got {values[m - 1]} at m={m}"
-                )
-        else:
-            values = np.asarray(curve)
-        return np.concatenate([[0.0], values])  # index m
 
     def check(self, cascade: Cascade) -> None:
         """Raise ValueError if `cascade` uses a model or a length that this profile lacks."""
@@ -247,7 +232,7 @@ class Profile:
                 data["alphas"],
                 data["costs"],
                 one_shot=data.get("one_shot", ()),
-                verify=_json_curves(data.get("verify", {})),
+                verify=curves_from_json(data.get("verify", {})),
                 names=data.get("names"),
                 measurement=data.get("measurement"),
                 acceptance=Acceptance.from_dict(data.get("acceptance")),
@@ -280,18 +265,6 @@ def _rebuild(
     )  # fmt: skip
 
 
-def _frozen(values: Floats) -> Floats:
-    values = np.array(values, dtype=np.float64)
-    values.flags.writeable = False
-    return values
-
-
-def _json_curves(verify: object) -> dict[int, Any]:
-    if not isinstance(verify, Mapping) or not all(str(model).isdecimal() for model in verify):
-        raise ValueError(f"verify must map models 0, 1, ... to arrays, got {str(verify)[:80]}")
-    return {int(model): curve for model, curve in verify.items()}
-
-
 def _measurement(measurement: object) -> dict[str, Any] | None:
     if measurement is not None and not isinstance(measurement, Mapping):
         raise TypeError(f"measurement must be a mapping, got {str(measurement)[:80]}")
@@ -305,47 +278,6 @@ def _one_shot(one_shot: Iterable[int], n_drafts: int) -> tuple[int, ...]:
     if models and models[-1] > n_drafts:
         raise ValueError(f"one_shot names model {models[-1]}, but there are drafts 1..{n_drafts}")
     return models
-
-
-def _verify(verify: Verify, n_drafts: int, one_shot: tuple[int, ...]) -> dict[int, Floats | Curve]:
-    if verify is None:
-        return {}
-    given: Mapping[Any, Any] = verify if isinstance(verify, Mapping) else {0: verify}
-    curves: dict[int, Floats | Curve] = {}
-    for model, curve in sorted(given.items()):
-        check_int("verify model", model, least=0)
-        if model > n_drafts:
-            raise ValueError(f"verify names model {model}, but there are models 0..{n_drafts}")
-        if model in one_shot:
-            raise ValueError(f"verify names model {model}, which is one-shot and never reviews")
-        if curve is None:
-            continue
-        if callable(curve):
-            _check_first(model, float(curve(1)))
-            curves[model] = curve
-        else:
-            curves[model] = _curve(model, curve)
-    return curves
-
-
-def _curve(model: int, values: npt.ArrayLike) -> Floats:
-    curve = check_costs(f"verify of model {model}", values)
-    if curve.ndim != 1 or curve.size == 0:
-        raise ValueError(
-            f"verify of model {model} must be a vector over m = 1, 2, ..., got {values!r}"
-        )
-    if not np.all(curve > 0.0):
-        raise ValueError(f"verify of model {model} must be > 0, got {curve.min():g}")
-    _check_first(model, float(curve[0]))
-    return _frozen(curve)
-
-
-def _check_first(model: int, cost: float) -> None:
-    if not abs(cost - 1.0) <= 1e-9:  # also true for nan
-        raise ValueError(
-            f"verify of model {model} must start with 1 (m = 1 position, in that model's own "
-            f"passes), got {cost:g}: divide all of it by its value at m = 1"
-        )
 
 
 def _names(names: Sequence[str] | None, n_drafts: int) -> tuple[str, ...]:

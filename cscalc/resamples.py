@@ -13,7 +13,7 @@ from cscalc.profile import Profile
 from cscalc.rates import RateSums, rate_sums
 from cscalc.stats import Interval, check_confidence, check_generator
 from cscalc.theory.law import cycle_law
-from cscalc.theory.segments import mean_and_cost
+from cscalc.theory.means import mean_and_cost
 
 Counts = Mapping[tuple[int, int], tuple[int, int]]
 JEFFREYS = (0.5, 0.5)

@@ -324,8 +324,11 @@ def test_rates_out_of_range_are_refused_by_name(bad):
         (lambda: Lenience.leviathan(0.0), "value must be > 0"),
         (lambda: Lenience(0.5), "factor must be >= 1, got 0.5: for Leviathan's l"),
         (lambda: Lenience(2.0).alpha([0.5, 0.6], [0.5, 0.5]), "target must sum to 1"),
-        (lambda: Lenience(2.0).alpha([0.5, 0.5], [1.5, -0.5]), "draft must be >= 0"),
-        (lambda: Lenience(2.0).alpha(1.0, [1.0]), "target needs a vocabulary axis"),
+        (
+            lambda: Lenience(2.0).alpha([0.5, 0.5], [1.5, -0.5]),
+            "draft must hold probabilities >= 0",
+        ),
+        (lambda: Lenience(2.0).alpha(1.0, [1.0]), "target needs a last axis over the vocabulary"),
     ],
 )
 def test_bad_values_are_refused_by_name(call, message):

@@ -17,7 +17,9 @@ MODULES = [
     "cscalc.export",
     "cscalc.optimize",
 ]
-OWN = {"adaptive", "formula", "gpus", "reply", "segments", "series", "symbols"}  # no paper's
+OWN = {  # no paper's
+    "adaptive", "formula", "gpus", "means", "reply", "segments", "series", "symbols",
+}  # fmt: skip
 
 
 NOT_FOR_USERS = {  # bases of others, rows of printed tables, parts of `Calculus`

@@ -12,7 +12,8 @@ from cscalc.cascade import Cascade, Draft, Review
 from cscalc.profile import Profile
 from cscalc.theory.horizontal import horizontal_gradient
 from cscalc.theory.law import cycle_law
-from cscalc.theory.segments import Calculus, mean_and_cost, nodes_of, powers
+from cscalc.theory.means import mean_and_cost
+from cscalc.theory.segments import Calculus, nodes_of, powers
 from cscalc.theory.sensitivity import ewif_gradient
 from tests.strategies import cases, seeds
 

@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 import cscalc
 from cscalc import Cascade, Draft
 from cscalc._sweep_store import identity
-from cscalc.cli import app, grid
+from cscalc.cli import app
+from cscalc.cli_arguments import grid
 from cscalc.sweep import sweep
 from cscalc.theory.speculative import speculative_ewif
 

@@ -45,7 +45,7 @@ def _call_from(
 def cycle(
     program: Any, children: Any, most: int, rates: Floats, costs: Floats, curves: Floats
 ) -> tuple[Floats, Floats, Floats]:
-    """Law of one cycle: (pmf, passes, costs); arguments from `law._program`, `law._tables`."""
+    """Law of one cycle: (pmf, passes, costs); arguments as `_law_program` makes them."""
     n_nodes = program.shape[0]
     n_models = costs.shape[1]
     size = most + 3

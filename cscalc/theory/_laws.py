@@ -9,17 +9,27 @@ SUM_TOLERANCE = 1e-6  # a float32 softmax cast to float64 misses 1 by about this
 
 
 def check_law(name: str, values: npt.ArrayLike) -> Floats:
-    """Return `values` as float64 laws, shape (..., vocab): non-negative, rows summing to 1."""
+    """Return `values` as float64 laws, shape (..., vocab): non-negative, rows summing to 1.
+
+    Examples
+    --------
+    >>> check_law("target", [0.25, 0.75]).tolist()
+    [0.25, 0.75]
+    """
     law = as_floats(name, values)
     if law.ndim == 0 or law.shape[-1] == 0:
-        raise ValueError(f"{name} needs a last axis over the vocabulary, got shape {law.shape}")
+        raise ValueError(
+            f"{name} needs a last axis over the vocabulary, got shape {law.shape}: give a list of "
+            f"probabilities"
+        )
     if not np.all(law >= 0.0):  # also true for nan
         worst = law[~(law >= 0.0)].flat[0]
-        raise ValueError(f"{name} must hold probabilities >= 0, got {worst:g}")
+        raise ValueError(f"{name} must hold probabilities >= 0, got {worst:g}: give a law")
     sums = law.sum(axis=-1)
-    off = ~(np.abs(sums - 1.0) <= SUM_TOLERANCE)
-    if np.any(off):
-        raise ValueError(f"{name} must sum to 1 over its last axis, got {sums[off].flat[0]:g}")
+    off = np.abs(sums - 1.0)
+    if not np.all(off <= SUM_TOLERANCE):
+        worst = np.asarray(sums).flat[np.argmax(off)]
+        raise ValueError(f"{name} must sum to 1 over its last axis, got {worst:g}: normalise it")
     return law
 
 

@@ -14,7 +14,7 @@ from cscalc.cascade import Cascade
 from cscalc.profile import Profile
 from cscalc.theory._joint_law import NOISE, split
 from cscalc.theory._law_markov import markov_moves
-from cscalc.theory.law import _program, _reach, _tables
+from cscalc.theory._law_program import program_of, reach_of, tables_of
 
 Ints = npt.NDArray[np.int64]
 SIGMAS = 15.0
@@ -115,8 +115,8 @@ def at_alphas(
     """Cycles that are alike and independent, and their table of rates."""
     from cscalc.theory import _law_kernel
 
-    program = _program(cascade)
-    tables = _tables(profile, _reach(profile, cascade, program[2]))
+    program = program_of(cascade)
+    tables = tables_of(profile, reach_of(profile, cascade, program[2]))
     rates = rate_table(alphas, Independent() if model is None else model)
     pmf, _, costs = _law_kernel.cycle(*program, rates, *tables[1:])
     return Process(pmf[None, None, :, None], np.full((1, 1), costs.sum()), np.ones(1)), rates
@@ -138,8 +138,8 @@ def text_processes(
             f"n_tokens must be <= {min(model.lengths)}, the length of the shortest text of the "
             f"Trace, got {n_tokens}"
         )
-    program = _program(cascade)
-    _, costs, curves = _tables(profile, _reach(profile, cascade, program[2]))
+    program = program_of(cascade)
+    _, costs, curves = tables_of(profile, reach_of(profile, cascade, program[2]))
     found = []
     for text in range(len(model.lengths)):
         overlaps = model.overlaps(text, profile.alphas)

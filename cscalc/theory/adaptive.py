@@ -7,8 +7,9 @@ from typing import Any, SupportsFloat
 import numpy.typing as npt
 
 from cscalc._checks import check_int
+from cscalc._verify_costs import Verify
 from cscalc.acceptance import Independent
-from cscalc.profile import Profile, Verify
+from cscalc.profile import Profile
 from cscalc.theory._adaptive_levels import Action, Drafted, tables_of, target_level
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from cscalc._checks import check_int, check_number
+from cscalc._verify_costs import Curve
 from cscalc.cascade import Cascade, Draft
-from cscalc.profile import Curve, Profile
+from cscalc.profile import Profile
 from cscalc.theory.law import ewif
 
 VerifyOfBatch = (

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cscalc._checks import Floats, check_costs, check_lengths, check_rates
+from cscalc.theory._laws import check_law
 from cscalc.theory.horizontal import (
     horizontal_ewif as horizontal_ewif,  # the rest of the paper's closed forms, found here too
 )
@@ -21,7 +22,6 @@ from cscalc.theory.horizontal import (
 from cscalc.theory.horizontal import (
     horizontal_tokens as horizontal_tokens,
 )
-from cscalc.theory.lenience import check_law
 from cscalc.theory.series import geometric_sum, geometric_sum_gap, unwrap
 
 _ACCURACY = 1e-12  # a relative gain below this is rounding

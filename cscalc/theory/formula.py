@@ -11,7 +11,7 @@ import sympy
 from cscalc._checks import Floats, as_floats, check_costs, check_rates
 from cscalc.cascade import Cascade
 from cscalc.profile import Profile
-from cscalc.theory.segments import check_independent, verify_curve
+from cscalc.theory.means import check_independent, verify_curve
 from cscalc.theory.series import unwrap
 from cscalc.theory.symbols import (
     Expr,

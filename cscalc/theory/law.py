@@ -6,19 +6,14 @@ The public functions take a `Cascade` and a `Profile`. The work is done by a com
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
 from cscalc._checks import Floats, check_number
-from cscalc.acceptance import BetaMixture, Independent, Markov, Mixture, Trace, rate_table
-from cscalc.cascade import Cascade, Draft, Review, Segment, max_length
+from cscalc.acceptance import Markov, Trace
+from cscalc.cascade import Cascade
 from cscalc.profile import Profile
-
-ONCE, ROUNDS, UNTIL = range(3)
-# columns of a program row, one row a segment, children before parents, the target last
-(IS_REVIEW, MODEL, LENGTH, STOP, VALUE, LEAST, MOST, FIRST_CHILD, N_CHILDREN) = range(9)
+from cscalc.theory._law_program import WITH_MEMORY, program_of, reach_of, tables_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,6 +106,7 @@ def cycle_law(cascade: Cascade, profile: Profile) -> CycleLaw:
 
     Examples
     --------
+    >>> from cscalc.cascade import Draft
     >>> law = cycle_law(Cascade((Draft(1, 2),)), Profile([0.5], [0.1]))
     >>> law.pmf.tolist(), round(law.cost, 12)
     ([0.0, 0.5, 0.25, 0.25], 1.2)
@@ -118,15 +114,12 @@ def cycle_law(cascade: Cascade, profile: Profile) -> CycleLaw:
     from cscalc.theory import _law_kernel  # numba loads here, not with `import cscalc`
 
     profile.check(cascade)
-    if isinstance(profile.acceptance, _WITH_MEMORY):
+    if isinstance(profile.acceptance, WITH_MEMORY):
         return _law_with_memory(cascade, profile)
-    program, children, most = _program(cascade)
-    rates, costs, curves = _tables(profile, _reach(profile, cascade, most))
+    program, children, most = program_of(cascade)
+    rates, costs, curves = tables_of(profile, reach_of(profile, cascade, most))
     pmf, passes, cost = _law_kernel.cycle(program, children, most, rates, costs, curves)
     return CycleLaw(pmf, passes, cost)
-
-
-_WITH_MEMORY = (Mixture, BetaMixture, Markov, Trace)
 
 
 def _law_with_memory(cascade: Cascade, profile: Profile) -> CycleLaw:
@@ -135,8 +128,8 @@ def _law_with_memory(cascade: Cascade, profile: Profile) -> CycleLaw:
         from cscalc.theory._law_markov import markov_law
 
         return CycleLaw(*markov_law(cascade, profile, model))
-    program = _program(cascade)
-    tables = _tables(profile, _reach(profile, cascade, program[2]))
+    program = program_of(cascade)
+    tables = tables_of(profile, reach_of(profile, cascade, program[2]))
     if isinstance(model, Trace):
         from cscalc.theory._law_trace import trace_law
 
@@ -174,6 +167,7 @@ def token_law(cascade: Cascade, profile: Profile) -> Floats:
 
     Examples
     --------
+    >>> from cscalc.cascade import Draft
     >>> token_law(Cascade((Draft(1, 1),)), Profile([0.8], [0.1])).round(12).tolist()
     [0.0, 0.2, 0.8]
     """
@@ -206,6 +200,7 @@ def expected_tokens(cascade: Cascade, profile: Profile) -> float:
 
     Examples
     --------
+    >>> from cscalc.cascade import Draft
     >>> round(expected_tokens(Cascade((Draft(1, 5),)), Profile([0.8], [0.1])), 5)
     3.68928
     """
@@ -238,6 +233,7 @@ def cycle_cost(cascade: Cascade, profile: Profile) -> float:
 
     Examples
     --------
+    >>> from cscalc.cascade import Draft
     >>> cycle_cost(Cascade((Draft(1, 5),)), Profile([0.8], [0.1]))
     1.5
     """
@@ -270,88 +266,11 @@ def ewif(cascade: Cascade, profile: Profile) -> float:
 
     Examples
     --------
+    >>> from cscalc.cascade import Draft
     >>> round(ewif(Cascade((Draft(1, 5),)), Profile([0.8], [0.1])), 5)
     2.45952
     """
     return cycle_law(cascade, profile).ewif
-
-
-def _reach(profile: Profile, cascade: Cascade, most: int) -> dict[int, int]:
-    """Most positions that each reviewer with a known curve checks in one pass."""
-    reach = {0: max_length(cascade.drafts) + 1}
-    for model in profile.verify:
-        if model:
-            reach[model] = _review_reach(cascade.drafts, model)
-    return reach
-
-
-@lru_cache(maxsize=4096)
-def _review_reach(drafts: tuple[Segment, ...], model: int) -> int:
-    reach = 1
-    for segment in drafts:
-        if isinstance(segment, Review):
-            reach = max(reach, _review_reach(segment.drafts, model))
-            if segment.model == model:
-                reach = max(reach, max_length(segment.drafts) + 1)
-    return reach
-
-
-@lru_cache(maxsize=4096)
-def _program(cascade: Cascade) -> tuple[Any, Any, int]:
-    """Segments as integer rows, children before parents; the last row is the target."""
-    rows: list[list[int]] = []
-    children: list[int] = []
-
-    def add(segment: Segment) -> int:
-        length, first, count, most = 0, 0, 0, 0
-        if isinstance(segment, Draft):
-            length = most = segment.length
-        else:
-            inner = [add(child) for child in segment.drafts]
-            first, count = len(children), len(inner)
-            children.extend(inner)
-            most = max_length(segment.drafts) + 1
-        least = 1 if isinstance(segment, Review) else length
-        stop, value = ONCE, 1
-        if segment.until is not None:
-            stop, value = UNTIL, segment.until
-        elif isinstance(segment, Review) and segment.rounds is not None:
-            stop, value = ROUNDS, segment.rounds
-        is_review = int(isinstance(segment, Review))
-        rows.append([is_review, segment.model, length, stop, value, least, most, first, count])
-        return len(rows) - 1
-
-    top = [add(segment) for segment in cascade.drafts]
-    most = max_length(cascade.drafts)
-    rows.append([1, 0, 0, ONCE, 1, 1, most + 1, len(children), len(top)])
-    children.extend(top)
-    return np.array(rows, dtype=np.int64), np.array(children, dtype=np.int64), most
-
-
-def _tables(profile: Profile, reach: dict[int, int]) -> tuple[Floats, Floats, Floats]:
-    """Rates (4, n+1, n+1, positions), costs per call type (2, n+1), curves (n+1, most+1).
-
-    Acceptance models with memory bring their own rates; the profile's stand in for them.
-    """
-    width = max(reach.values()) + 1
-    cache = profile._curves
-    key = ("tables", tuple(sorted(reach.items())))
-    if key not in cache:
-        if ("rates",) not in cache:
-            table = profile.acceptance
-            if isinstance(table, _WITH_MEMORY):
-                table = Independent()
-            rates = rate_table(profile.alphas, table)
-            costs = np.concatenate([[1.0], profile.costs])
-            one_shot = np.zeros(costs.size)
-            one_shot[list(profile.one_shot)] = 1.0
-            cache[("rates",)] = (np.ascontiguousarray(rates), np.stack([costs, one_shot]))
-        curves = np.ones((profile.n_drafts + 1, width))
-        for model, most in reach.items():
-            curves[model, : most + 1] = profile.verify_costs(model, most)
-        cache[key] = (*cache[("rates",)], curves)
-    tables: tuple[Floats, Floats, Floats] = cache[key]
-    return tables
 
 
 def cycle_law_slow(cascade: Cascade, profile: Profile) -> CycleLaw:
@@ -375,6 +294,7 @@ def cycle_law_slow(cascade: Cascade, profile: Profile) -> CycleLaw:
 
     Examples
     --------
+    >>> from cscalc.cascade import Draft
     >>> law = cycle_law_slow(Cascade((Draft(1, 2),)), Profile([0.5], [0.1]))
     >>> law.pmf.tolist()
     [0.0, 0.5, 0.25, 0.25]

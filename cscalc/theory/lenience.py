@@ -5,48 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, as_floats, check_number
+from cscalc._checks import Floats, check_number
+from cscalc.theory._laws import check_law
 from cscalc.theory.series import unwrap
-
-_SUM_TOLERANCE = 1e-6  # laws often come from float32 softmax
-
-
-def check_law(name: str, values: npt.ArrayLike) -> Floats:
-    """Return `values` as float64 laws: last axis = vocabulary, each row sums to 1.
-
-    Parameters
-    ----------
-    name : str
-        What an error calls them.
-    values : array_like, shape (..., vocab)
-        Laws.
-
-    Returns
-    -------
-    ndarray, shape (..., vocab), float64
-        The same.
-
-    Raises
-    ------
-    ValueError
-        If there is no vocabulary axis, an entry is negative or nan, or a row does not sum to 1.
-
-    Examples
-    --------
-    >>> check_law("target", [0.25, 0.75]).tolist()
-    [0.25, 0.75]
-    """
-    laws = as_floats(name, values)
-    if laws.ndim == 0 or laws.shape[-1] == 0:
-        raise ValueError(f"{name} needs a vocabulary axis, got shape {laws.shape}: give a list")
-    if not np.all(laws >= 0.0):  # also true for nan
-        raise ValueError(f"{name} must be >= 0 everywhere, got {np.min(laws):g}: give a law")
-    sums = laws.sum(axis=-1)
-    off = np.abs(sums - 1.0)
-    if not np.all(off <= _SUM_TOLERANCE):
-        worst = np.asarray(sums).flat[np.argmax(off)]
-        raise ValueError(f"{name} must sum to 1 over its last axis, got {worst:g}: normalise it")
-    return laws
 
 
 @dataclass(frozen=True, slots=True)

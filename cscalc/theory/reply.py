@@ -13,6 +13,7 @@ from cscalc.cascade import Cascade
 from cscalc.profile import Profile
 from cscalc.theory._joint_law import fixed_cost, joint_law, lattice, most_steps
 from cscalc.theory._law_mixture import average
+from cscalc.theory._law_program import program_of, reach_of, tables_of
 from cscalc.theory._reply_process import (
     Process,
     at_alphas,
@@ -22,7 +23,7 @@ from cscalc.theory._reply_process import (
     text_processes,
     time_pmf,
 )
-from cscalc.theory.law import _program, _reach, _tables, cycle_law
+from cscalc.theory.law import cycle_law
 
 PROMPTS = 1e-8  # two quadratures over the prompts of a beta mixture agree so well
 
@@ -285,8 +286,8 @@ def trace_cycles(cascade: Cascade, profile: Profile) -> Floats:
             f"Profile(..., acceptance=Trace(texts))"
         )
     profile.check(cascade)
-    program = _program(cascade)
-    tables = _tables(profile, _reach(profile, cascade, program[2]))
+    program = program_of(cascade)
+    tables = tables_of(profile, reach_of(profile, cascade, program[2]))
     return trace_law(cascade, profile, model, program, tables)[3]
 
 

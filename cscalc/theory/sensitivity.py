@@ -7,7 +7,7 @@ import numpy as np
 from cscalc._checks import Floats
 from cscalc.cascade import Cascade, Review, Segment
 from cscalc.profile import Profile
-from cscalc.theory.segments import mean_and_cost
+from cscalc.theory.means import mean_and_cost
 
 _STEP = 1e-30  # imaginary; its square vanishes beside any real part
 

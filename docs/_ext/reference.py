@@ -25,7 +25,8 @@ INTRO = {
     "validate": "Real models: torch and transformers (`pip install 'cscalc[validate]'`).",
 }
 ORDER = [  # homes of cscalc's names in the order in which one meets them; others follow
-    "cscalc.cascade", "cscalc.profile", "cscalc.acceptance", "cscalc.theory.law",
+    "cscalc.cascade", "cscalc.profile", "cscalc.acceptance", "cscalc.acceptance_memory",
+    "cscalc.theory.law",
     "cscalc.optimize", "cscalc.choose", "cscalc.plan", "cscalc.export", "cscalc.simulate",
     "cscalc.theory.speculative",
 ]  # fmt: skip
