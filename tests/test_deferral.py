@@ -72,6 +72,26 @@ def test_every_rule_gives_a_law_accepted_with_its_overlap(rule, target, draft, t
             assert float(found.acceptance) == pytest.approx(accepted, abs=1e-12)
 
 
+@given(
+    st.one_of(context_rules, token_rules, lossy_rules), laws, laws, st.sampled_from([0, 0.5, 2])
+)
+def test_what_a_decoder_asks_for_is_the_law_that_is_checked(rule, target, draft, temperature):
+    p, q = tempered(target, temperature), tempered(draft, temperature)
+    checked = rule.law(target, draft, p, q).law
+    np.testing.assert_allclose(rule.mix(target, draft, p, q), checked, rtol=0, atol=1e-12)
+
+
+@given(st.integers(1, 400), st.floats(0, 0.99), st.integers(0, 2**31))
+def test_beta_without_sorting_is_beta(size, threshold, seed):
+    """Laws of any size, a third of their tokens without mass."""
+    rng = np.random.default_rng(seed)
+    weights = rng.exponential(size=(2, size)) ** 2 * (rng.random((2, size)) < 0.67)
+    weights[:, 0] += 0.01
+    p, q = weights / weights.sum(axis=1, keepdims=True)
+    mixed = Lossy(threshold).mix(p, q, p, q)
+    np.testing.assert_allclose(mixed, lossy_law(p, q, threshold), rtol=0, atol=1e-12)
+
+
 @given(context_rules, laws, laws, st.sampled_from([0, 0.5, 1, 2]))
 def test_a_context_rule_keeps_one_law_and_rejects_with_r_times_tv(
     rule, target, draft, temperature

@@ -14,7 +14,7 @@ from torch import Tensor
 from cscalc.cascade import Cascade, Draft, Review, Segment, walk, wants_call
 from validate.chance import Chance
 from validate.models import Models
-from validate.rules import Rules, exact, mixed, mixed_plain
+from validate.rules import Rules, mixed, mixed_plain
 from validate.sampling import Law, PointLaw, Sampling
 from validate.verify import accept_probability, correction, lenient_law
 
@@ -153,7 +153,6 @@ class Decoder:
         for (token, draft, soft), (own, plain) in zip(proposed, rows, strict=False):
             if rule is not None:
                 own, plain = self._deferred(reviewer, own, plain, draft, soft)
-                draft = exact(draft)
             follows, forgiven = own, 1.0
             if factor > 1.0 and not (isinstance(draft, PointLaw) and soft is None):
                 if isinstance(own, PointLaw):
@@ -199,10 +198,13 @@ class Decoder:
         keep = min(self.read[model], len(self.text) - n_last)  # logits are not kept: read again
         logits = yield Pass(model, keep, self.text[keep:], n_last)
         self.read[model] = len(self.text)
+        if self.rules.deferral:
+            logits = logits.double()  # laws are mixed, and compared to the last bit
         laws = self.sampling.law(logits, self.text)
         if model not in self._plain:
             return [(law, None) for law in laws]
-        plain = self.sampling.plain(logits, self.text)
+        whole = self.sampling.unscaled
+        plain = laws.dense() if whole else self.sampling.plain(logits, self.text)
         return list(zip(laws, plain, strict=True))
 
     def _cut(self, length: int) -> None:

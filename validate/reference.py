@@ -163,6 +163,7 @@ class Reference:
         own, draft = self.law_of(source.model, text), self.law(source.draft, text)
         if source.how == "forgive":
             return lenient_law(own, draft, self.rules.lenience[source.model].factor)
+        own, draft = exact(own), exact(draft)
         plain, draft_plain = self.plain(source.model, text), self.plain(source.draft, text)
         return mixed(self.rules.deferral[source.model], own, draft, plain, draft_plain)
 
@@ -172,7 +173,8 @@ class Reference:
             raise ValueError("these rules compare laws at temperature 1: give plain_of")
         if not isinstance(source, Blend) or source.how == "same":
             model = source.model if isinstance(source, Blend) else source
-            return self.plain_of(model, text).dense()
+            law = self.plain_of(model, text)
+            return (exact(law) if self.rules.deferral else law).dense()
         rule = self.rules.deferral[source.model]
         return mixed_plain(rule, self.plain(source.model, text), self.plain(source.draft, text))
 

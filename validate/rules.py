@@ -146,30 +146,28 @@ def mixed(rule: DeferralRule, own: Law, draft: Law, plain: Tensor, draft_plain: 
     ----------
     rule : DeferralRule
     own, draft : Law
-        Of the reviewer and of what stands in front of it, as sampled from.
+        Of the reviewer and of what stands in front of it, as sampled from, in float64.
     plain, draft_plain : Tensor, shape (vocab_size,)
-        The same at temperature 1, which the rule compares.
+        The same at temperature 1, which the rule compares, in float64.
     """
-    laws = [_array(x) for x in (plain, draft_plain, own.dense(), draft.dense())]
-    return DenseLaw(_tensor(rule.law(*laws).law, plain))
+    laws = [x.cpu().numpy() for x in (plain, draft_plain, own.dense(), draft.dense())]
+    found = rule.mix(*laws) if hasattr(rule, "mix") else rule.law(*laws).law
+    return DenseLaw(_tensor(found, plain))
 
 
 def mixed_plain(rule: DeferralRule, plain: Tensor, draft_plain: Tensor) -> Tensor:
-    """The law pi at temperature 1, shape (vocab_size,)."""
-    return _tensor(rule.law(_array(plain), _array(draft_plain)).law, plain)
+    """The law pi at temperature 1, shape (vocab_size,); arguments as `mixed`."""
+    point = DenseLaw(plain), DenseLaw(draft_plain)
+    return mixed(rule, *point, plain, draft_plain).dense()
 
 
 def exact(law: Law) -> Law:
-    """The law in float64, summing to 1 as what `mixed` read of it does.
+    """The law in float64, summing to 1: what deferral rules compare and mix.
 
-    Where a rule keeps the draft, pi equals this law bit by bit, so nothing is rejected.
+    Where a rule keeps the draft, pi equals its law bit by bit, so nothing is rejected.
     """
-    return DenseLaw(_tensor(_array(law.dense()), law.dense()))
-
-
-def _array(law: Tensor) -> np.ndarray:
-    values = law.double().cpu().numpy()
-    return values / values.sum()  # a float32 softmax misses 1 by up to 1e-6
+    values = law.dense().double()
+    return DenseLaw(values / values.sum())
 
 
 def _tensor(law: np.ndarray, like: Tensor) -> Tensor:

@@ -63,6 +63,12 @@ class Sampling:
         if check_number("repetition_penalty", self.repetition_penalty, least=0.0) == 0.0:
             raise ValueError("repetition_penalty must be > 0, got 0: use 1 for no penalty")
 
+    @property
+    def unscaled(self) -> bool:
+        """Whether laws are those of temperature 1, not truncated."""
+        cut = (self.top_k, self.top_p not in (None, 1.0), self.min_p)
+        return self.temperature == 1.0 and not any(cut)
+
     def penalised(self, logits: Tensor, text: Sequence[int] | None) -> Tensor:
         """Logits after the repetition penalty; arguments as `law`."""
         if self.repetition_penalty == 1.0:

@@ -150,6 +150,24 @@ class ContextRule:
             self.sequential,
         )
 
+    def keeps(self, target: Floats, draft: Floats) -> bool:
+        """Whether the draft is kept in one context, unchecked, from laws at temperature 1."""
+        return bool(self._keep(target, draft))
+
+    def mix(
+        self, target: Floats, draft: Floats, target_scaled: Floats, draft_scaled: Floats
+    ) -> Floats:
+        """Law of the emitted token in one context, unchecked: what a decoder asks at every token.
+
+        Parameters
+        ----------
+        target, draft : ndarray, shape (vocab,)
+            At temperature 1, for the decision.
+        target_scaled, draft_scaled : ndarray, shape (vocab,)
+            Sampled from; one of them is returned.
+        """
+        return draft_scaled if self.keeps(target, draft) else target_scaled
+
     def _keep(self, p: Floats, q: Floats) -> Bools:
         """The rule proper, on laws of one shape."""
         raise NotImplementedError

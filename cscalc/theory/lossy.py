@@ -201,6 +201,27 @@ class Lossy:
         law = (simple_lossy_law if self.simple else lossy_law)(p, q, self.threshold)
         return DeferralLaw(law, acceptance, np.asarray(1.0 - acceptance), False)
 
+    def mix(
+        self, target: Floats, draft: Floats, target_scaled: Floats, draft_scaled: Floats
+    ) -> Floats:
+        """Law of the emitted token in one context, unchecked: what a decoder asks at every token.
+
+        Parameters
+        ----------
+        target, draft : ndarray, shape (vocab,)
+            Not read.
+        target_scaled, draft_scaled : ndarray, shape (vocab,)
+            Sampled from.
+        """
+        p, q = target_scaled, draft_scaled
+        kept = np.minimum(q, p / (1.0 - self.threshold))
+        if not self.simple:
+            return np.maximum(kept, _one_inverse_beta(p, kept) * p)
+        over = np.maximum(p - q, 0.0)
+        mass = float(over.sum())
+        rejected = max(0.0, 1.0 - float(kept.sum()))
+        return np.asarray(kept + (rejected / mass) * over if mass > 0.0 else kept + rejected * p)
+
 
 def _check_lossy(threshold: object) -> float:
     value = check_number("threshold", threshold, 0.0, 1.0)
@@ -226,3 +247,24 @@ def _inverse_beta(p: Floats, kept: Floats) -> Floats:
     inverse = np.full(p.shape, np.inf)
     np.divide(1.0 - kept_out, p_in, out=inverse, where=p_in > 0.0)
     return np.asarray(np.clip(inverse.min(axis=-1), 0.0, 1.0))
+
+
+def _one_inverse_beta(p: Floats, kept: Floats) -> float:
+    """As `_inverse_beta` for one context, without sorting.
+
+    Newton's method from the right on a sum that is convex and piecewise linear in t: each step
+    goes to the t at which the tokens with kept < p t would do, and a token that has left them
+    never comes back.
+    """
+    inverse, out = 1.0, 0.0
+    while True:
+        short = kept < inverse * p  # where the correction adds mass
+        out += float(kept.sum(where=~short))
+        p, kept = p[short], kept[short]
+        mass = float(p.sum())
+        if mass == 0.0:
+            return inverse
+        lower = (1.0 - out) / mass
+        if not lower < inverse:
+            return inverse
+        inverse = max(lower, 0.0)

@@ -56,6 +56,22 @@ class TokenRule:
         acceptance = kept.sum(axis=-1) + np.minimum(moved, share).sum(axis=-1)
         return DeferralLaw(kept + share, np.asarray(np.minimum(1.0, acceptance)), eta, False)
 
+    def mix(
+        self, target: Floats, draft: Floats, target_scaled: Floats, draft_scaled: Floats
+    ) -> Floats:
+        """Law of the emitted token in one context, unchecked: what a decoder asks at every token.
+
+        Parameters
+        ----------
+        target, draft : ndarray, shape (vocab,)
+            At temperature 1, for the decision.
+        target_scaled, draft_scaled : ndarray, shape (vocab,)
+            Sampled from.
+        """
+        kept = np.where(self._keep(target, draft), draft_scaled, 0.0)
+        moved = min(1.0, float((draft_scaled - kept).sum()))
+        return np.asarray(kept + moved * target_scaled)
+
     def _keep(self, p: Floats, q: Floats) -> Bools:
         raise NotImplementedError
 
