@@ -1,5 +1,6 @@
 """Deferral rules on models: records, tasks, the report and the command, on tiny checkpoints."""
 
+import copy
 import json
 import os
 import subprocess
@@ -120,6 +121,30 @@ def test_the_report_sets_promise_beside_deed(records):
     json.dumps(report.to_dict(), allow_nan=False)
 
 
+def test_a_rule_that_runs_slower_loses_what_was_measured_and_nothing_that_is_expected(records):
+    """All sides of the token rules twice as slow: at worst the lossless one is their fastest."""
+    slow = copy.deepcopy(records)
+    for record in slow:
+        for name, side in record["sides"].items():
+            if name.startswith("token"):
+                side["seconds"] *= 2.0
+    before, after = (
+        deferral_report(r, JOBS, length=3, rng=np.random.default_rng(0)).findings[0]
+        for r in (records, slow)
+    )
+    assert (before.gain, before.low, before.high) == (after.gain, after.low, after.high)
+    assert after.measured <= before.measured
+    slowest = copy.deepcopy(records)
+    for record in slowest:
+        for name, side in record["sides"].items():
+            if name != "plain":
+                side["seconds"] = 1.0 if name == "lossless" else 1e6
+            if name.startswith("chow") and name.endswith("speculative"):
+                side["seconds"] = 0.5
+    found = deferral_report(slowest, JOBS, length=3, rng=np.random.default_rng(0)).findings[0]
+    assert found.measured < 0.0  # only Chow's rule was faster than lossless decoding
+
+
 def test_predicted_tokens_agree_with_the_decoder_on_many_prompts(models):
     """N = 60 replies of 24 tokens; |z| < 5 of the paired difference, false alarm 6e-7.
 
@@ -147,9 +172,9 @@ def test_a_gain_is_the_mean_ratio_of_the_best_speeds_at_equal_loss():
     loss = np.array([0.0, 1.0])
     assert _gain(loss, np.array([1.0, 2.0]), loss, np.array([1.0, 1.0])) == pytest.approx(1 / 21)
     assert _gain(loss, np.array([2.0, 2.0]), loss, np.array([1.0, 1.0])) == pytest.approx(1.0)
-    assert Finding("", 0.1, 0.05, 0.2).verdict == "found"
-    assert Finding("", 0.1, -0.05, 0.2).verdict == "not found"
-    assert Finding("", -0.1, -0.2, -0.05).verdict == "the contrary"
+    assert Finding("", 0.1, 0.05, 0.2, 0.0, 0.0, 0.0).verdict == "found"
+    assert Finding("", 0.1, -0.05, 0.2, 0.0, 0.0, 0.0).verdict == "not found"
+    assert Finding("", -0.1, -0.2, -0.05, 0.0, 0.0, 0.0).verdict == "the contrary"
 
 
 def test_tasks_are_repeatable_and_their_answers_right():

@@ -138,6 +138,8 @@ def _print(found) -> None:  # type: ignore[no-untyped-def]
     console.print(f"front (expected), from least loss to fastest: {front}")
     for finding in found.findings:
         console.print(
-            f"{finding.claim}: {finding.verdict} ({finding.gain:+.1%} speed at equal loss, "
-            f"95 % [{finding.low:+.1%}, {finding.high:+.1%}])"
+            f"{finding.claim}: {finding.verdict}; at equal expected loss {finding.gain:+.1%} "
+            f"expected speed, 95 % [{finding.low:+.1%}, {finding.high:+.1%}], and "
+            f"{finding.measured:+.1%} measured "
+            f"[{finding.measured_low:+.1%}, {finding.measured_high:+.1%}]"
         )

@@ -64,14 +64,19 @@ class Finding:
     claim : str
     gain, low, high : float
         Mean relative gain in expected speed over the losses both reach; 95 % interval.
+    measured, measured_low, measured_high : float
+        The same in the speed that was measured, at the same expected losses.
     verdict : str
-        "found", "not found" or "the contrary".
+        "found", "not found" or "the contrary", of the expected speed.
     """
 
     claim: str
     gain: float
     low: float
     high: float
+    measured: float
+    measured_low: float
+    measured_high: float
 
     @property
     def verdict(self) -> str:
@@ -151,7 +156,7 @@ def deferral_report(
     sums = np.array([[[cell[k] for k in SUMS] for cell in r["sums"]] for r in records])
     picks = rng.integers(len(records), size=(N_RESAMPLES, len(records)))
     front = front_of(profile, jobs, sums, rng=rng, length=length, n_resamples=N_RESAMPLES)
-    findings = _findings(profile, jobs, sums, picks, length)
+    findings = _findings(profile, jobs, sums, picks, length, records)
     rows = _rows(records, front, picks)
     return DeferralReport(tuple(rows), front, tuple(findings), length, costs)
 
@@ -180,13 +185,10 @@ def _rows(
         job = point.rule, point.threshold
         name = point.rule if point.threshold is None else side_name(job, point.execution)
         points[name] = point
-    plain = _columns(records, PLAIN)
     rows = []
     for side in records[0]["sides"]:
-        table, point = _columns(records, side), points[side]
-        totals = np.array([table.sum(axis=0), *table[picks].sum(axis=1)])  # (1 + resamples, 5)
-        base = np.array([plain.sum(axis=0), *plain[picks].sum(axis=1)])
-        speed = (totals[:, 0] / totals[:, 1]) / (base[:, 0] / base[:, 1])
+        point = points[side]
+        totals, speed = _totals(records, side, picks), _speed(records, side, picks)
         perplexity = np.exp(totals[:, 3] / totals[:, 0])
         answers = [record["sides"][side]["right"] for record in records]
         right = [a for a in answers if a is not None]
@@ -206,14 +208,26 @@ def _rows(
     return rows
 
 
-def _columns(records: Sequence[Mapping[str, Any]], side: str) -> np.ndarray:
-    """Tokens, seconds, cycles, nats and emitted tokens of every prompt, (prompts, 5)."""
+def _totals(records: Sequence[Mapping[str, Any]], side: str, picks: np.ndarray) -> np.ndarray:
+    """Tokens, seconds, cycles, nats, emitted tokens: of all and resampled, (1 + resamples, 5)."""
     keys = ("tokens", "seconds", "cycles", "nats", "emitted")
-    return np.array([[record["sides"][side][key] for key in keys] for record in records])
+    table = np.array([[record["sides"][side][key] for key in keys] for record in records])
+    return np.array([table.sum(axis=0), *table[picks].sum(axis=1)])
+
+
+def _speed(records: Sequence[Mapping[str, Any]], side: str, picks: np.ndarray) -> np.ndarray:
+    """Measured speed over plain decoding, of all and resampled, (1 + resamples,)."""
+    totals, plain = _totals(records, side, picks), _totals(records, PLAIN, picks)
+    return np.asarray((totals[:, 0] / totals[:, 1]) / (plain[:, 0] / plain[:, 1]))
 
 
 def _findings(
-    profile: Profile, jobs: Sequence[Job], sums: np.ndarray, picks: np.ndarray, length: int
+    profile: Profile,
+    jobs: Sequence[Job],
+    sums: np.ndarray,
+    picks: np.ndarray,
+    length: int,
+    records: Sequence[Mapping[str, Any]],
 ) -> list[Finding]:
     """The claims that these rules can speak to."""
     pools = np.array([sums.sum(axis=0), *sums[picks].sum(axis=1)])  # (1 + resamples, 1 + jobs, 5)
@@ -223,26 +237,32 @@ def _findings(
     speculative[:, 0] = _speculative_speed(profile, means[:, :1, 0], length, lossless=True)[:, 0]
     sequential = 1.0 / (profile.cost(1) + means[:, :, 1])
     sequential[:, 0] = 1.0  # always deferring is plain decoding: no draft pass is made
+    there = records[0]["sides"]
+    sides = [LOSSLESS, *(side_name(job, "speculative") for job in jobs)]
+    seen = np.stack([_speed(records, side, picks) for side in sides], axis=1)
+    sides = [PLAIN, *(side_name(job, "sequential") for job in jobs)]
+    seen_sequential = np.stack(
+        [_speed(records, side if side in there else PLAIN, picks) for side in sides], axis=1
+    )
     columns = {name: [1 + i for i, job in enumerate(jobs) if job[0] == name] for name, _ in jobs}
     found = []
     for claim, better, worse in CLAIMS:
         if any(n in columns for n in better) and any(n in columns for n in worse):
-            sides = [
+            one, other = (
                 [0, *(c for n in names for c in columns.get(n, ()))] for names in (better, worse)
-            ]
-            gains = [
-                _gain(loss[i, sides[0]], speculative[i, sides[0]],
-                      loss[i, sides[1]], speculative[i, sides[1]])
-                for i in range(len(loss))
-            ]  # fmt: skip
-            found.append(_finding(claim, gains))
+            )
+            expected, measured = (
+                _gains(loss[:, one], speed[:, one], loss[:, other], speed[:, other])
+                for speed in (speculative, seen)
+            )
+            found.append(_finding(claim, expected, measured))
     both = [0, *(c for n in SEQUENTIAL for c in columns.get(n, ()))]
     if len(both) > 1:
-        gains = [
-            _gain(loss[i, both], speculative[i, both], loss[i, both], sequential[i, both])
-            for i in range(len(loss))
-        ]
-        found.append(_finding("speculative cascades beat sequential ones of the same rule", gains))
+        at = loss[:, both]
+        expected = _gains(at, speculative[:, both], at, sequential[:, both])
+        measured = _gains(at, seen[:, both], at, seen_sequential[:, both])
+        claim = "speculative cascades beat sequential ones of the same rule"
+        found.append(_finding(claim, expected, measured))
     return found
 
 
@@ -256,6 +276,13 @@ def _speculative_speed(
     return np.asarray(expected_tokens_iid(rate, length)) / cost
 
 
+def _gains(
+    loss_a: np.ndarray, speed_a: np.ndarray, loss_b: np.ndarray, speed_b: np.ndarray
+) -> list[float]:
+    """`_gain` of every row."""
+    return [_gain(*row) for row in zip(loss_a, speed_a, loss_b, speed_b, strict=True)]
+
+
 def _gain(
     loss_a: np.ndarray, speed_a: np.ndarray, loss_b: np.ndarray, speed_b: np.ndarray
 ) -> float:
@@ -267,6 +294,9 @@ def _gain(
     return float(np.mean(np.array(best_a) / np.array(best_b)) - 1.0)
 
 
-def _finding(claim: str, gains: Sequence[float]) -> Finding:
-    low, high = np.quantile(gains[1:], TAILS)
-    return Finding(claim, gains[0], float(low), float(high))
+def _finding(claim: str, expected: Sequence[float], measured: Sequence[float]) -> Finding:
+    numbers = [
+        float(x) for gains in (expected, measured)
+        for x in (gains[0], *np.quantile(gains[1:], TAILS))
+    ]  # fmt: skip
+    return Finding(claim, *numbers)
