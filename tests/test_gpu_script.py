@@ -30,21 +30,29 @@ def test_all_steps_run_on_tiny_models(tmp_path):
     drafts = [save_checkpoint(tmp_path / f"draft{i}", seed=i, layers=1) for i in (1, 2)]
     prompts = tmp_path / "prompts.txt"
     prompts.write_text("tell about the sea\n\nwhy is the sun ?\n")
-    out = run(
+    common = [
         "--small", "--device", "cpu", "--target", target, "--drafts",
-        ",".join([*drafts, "max-gram"]), "--prompts", prompts, OUT=str(tmp_path),
-    )  # fmt: skip
+        ",".join([*drafts, "max-gram"]), "--prompts", prompts, "--keep", tmp_path / "keep",
+    ]  # fmt: skip
+    out = ""
+    for steps in ("correctness,engines", "measure,choose", "ties,speed,memory"):
+        out += run(*common, "--steps", steps, OUT=str(tmp_path))
     lines = [json.loads(line) for line in (tmp_path / "gpu.jsonl").read_text().splitlines()]
     steps = {line["step"]: line for line in lines}
-    assert list(steps) == [
-        "start", "correctness", "engines", "measure", "choose", "ties", "speed", "goals"
+    names = [line["step"] for line in lines if line["step"] not in ("same", "engine", "turn")]
+    assert names == [
+        "start", "correctness", "engines", "start", "measure", "choose", "start", "ties", "speed",
+        "goals",
     ]  # fmt: skip
     assert all(row["same"] == row["prompts"] for row in steps["correctness"]["rows"])
+    assert steps["engine"]["engine"]["fuse"]
     assert all(check["passed"] for check in steps["ties"]["checks"])
-    assert steps["speed"]["names"][:2] == ["plain", "best cascade"]
+    assert {"plain", "best cascade", "transformers assisted"} <= set(steps["turn"]["found"])
     assert len(steps["goals"]["goals"]) == 5
     assert "0 are not explained" in out
     assert "no peak of the device" in out
+    late = run(*common, "--steps", "ties,speed", "--seconds", "0", OUT=str(tmp_path))
+    assert "-- speed: left out, the time is over" in late
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is CUDA")

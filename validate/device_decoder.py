@@ -37,8 +37,7 @@ def runs_on_device(
 ) -> bool:
     """Whether `DeviceDecoder` can decode: static caches on one device, and no rule to follow.
 
-    A cascade must not be longer than a pass whose every logit is wanted. Top-p sorts the
-    vocabulary, which is not recorded in a graph.
+    A cascade must not be longer than a pass whose every logit is wanted.
     """
     used = [models.language[m] for m in (0, *cascade.models) if m in models.language]
     if not all(isinstance(model, CompiledModel) for model in used):
@@ -48,7 +47,6 @@ def runs_on_device(
         len({model.device for model in used}) == 1
         and hasattr(chance, "uniform")
         and sampling.repetition_penalty == 1.0
-        and not (sampling.top_p is not None and any(engine.graphs for engine in engines))
         and not (rules.lenience or rules.deferral or rules.confidence)
         and all(cascade.max_length + 2 <= min(_most(e.widths), e.slack) for e in engines)
     )
@@ -93,8 +91,10 @@ class DeviceDecoder(Decoder):
     def _step(self, model: int) -> None:
         session, begin, width = self._ready(model, self._size)
         self._need(1)
+        reach = session.lane.reach(begin + width)
+        move = self._state.ready(model, "step", self.sampling, width, reach)
         with self._timer.around(model):
-            self._state.step(model, self.sampling, width, session.lane.reach(begin + width))
+            self._state.step(move)
         self._used += not self._greedy
         self._count(model, self._size - begin)
         self.read[model] = self._size
@@ -104,11 +104,11 @@ class DeviceDecoder(Decoder):
         """Review `n` proposals from `start` on; return as many placeholders as it emits."""
         session, begin, width = self._ready(model, start - 1)
         self._need(n + 1)
+        reach = session.lane.reach(begin + width)
+        self._state.review_from(start)
+        move = self._state.ready(model, "look", self.sampling, width, reach, inner=model > 0)
         with self._timer.around(model):
-            kept, stuck, self._used, *tokens = self._state.look(
-                model, self.sampling, width, session.lane.reach(begin + width), start,
-                inner=model > 0,
-            )  # fmt: skip
+            kept, stuck, self._used, *tokens = self._state.look(move)
         if stuck:
             raise ValueError(f"p <= q everywhere after {kept} of {n} proposals of model {model}")
         self._count(model, self._size - begin)

@@ -21,6 +21,9 @@ N_UNIFORMS = 2048
 HEADER = 3  # a look's result: proposals kept, whether p <= q everywhere, uniforms used; tokens
 
 
+Move = Callable[[], Tensor]
+
+
 class DeviceState:
     """Text, counters, laws of proposals and uniforms of one text at a time.
 
@@ -44,7 +47,10 @@ class DeviceState:
         # a look reads as many coins as it is wide, also where it uses fewer
         self._uniforms = torch.zeros(N_UNIFORMS + ALL_ROWS, dtype=torch.float64, device=device)
         self._laws = torch.zeros((0, vocab_size), dtype=dtype, device=device)
-        self._moves: dict[tuple[int, str, Sampling, int, int, bool], Callable[[], Tensor]] = {}
+        # made once: each of them would be a kernel of every move
+        self._index = torch.arange(max(vocab_size, ALL_ROWS), device=device)
+        self._zero = torch.zeros(1, dtype=torch.int64, device=device)
+        self._moves: dict[tuple[int, str, Sampling, int, int, bool], Move] = {}
         self._lanes: dict[int, Lane] = {}
 
     @torch.inference_mode()
@@ -56,7 +62,7 @@ class DeviceState:
             if self._lanes.get(model) is not lane:
                 self._moves = {key: move for key, move in self._moves.items() if key[0] != model}
                 self._lanes[model] = lane
-        self._text[: len(text)] = torch.tensor(text, device=self._device)
+        self._text[: len(text)].copy_(torch.tensor(text))
         counts = [len(text), 0, 0, *(read.get(m, 0) for m in range(len(self._counts) - READ))]
         self._counts.copy_(torch.tensor(counts))
         if not greedy and not len(self._laws):
@@ -65,26 +71,49 @@ class DeviceState:
             self._laws = torch.zeros(shape, dtype=self._dtype, device=self._device)
 
     @torch.inference_mode()
-    def step(self, model: int, sampling: Sampling, width: int, reach: int) -> None:
-        """Let `model` read what it has not read of the text, and add one token of its own."""
-        self._move(model, "step", sampling, width, reach, False)()
+    def ready(
+        self,
+        model: int,
+        kind: str,
+        sampling: Sampling,
+        width: int,
+        reach: int,
+        inner: bool = False,
+    ) -> Move:
+        """The move "step" or "look" of `model`, recorded now if it is not yet.
+
+        A step reads what the model has not read of the text and adds one token of its own; a
+        look reviews the text from `review_from` on, cuts it and adds a token. `inner`: what a
+        look emits is a proposal to another reviewer, so its law is kept.
+        """
+        key = model, kind, sampling, width, reach, inner
+        if key not in self._moves:
+            lane = self._lanes[model]
+
+            def work() -> Tensor:
+                if kind == "step":
+                    return self._step(model, lane, sampling, width, reach)
+                return self._look(model, lane, sampling, width, reach, inner)
+
+            changed = (self._text, self._counts, self._laws)
+            self._moves[key] = record(work, self._device, lane.graphs, changed)
+        return self._moves[key]
 
     @torch.inference_mode()
-    def look(
-        self, model: int, sampling: Sampling, width: int, reach: int, start: int, inner: bool
-    ) -> list[int]:
-        """Let `model` review the text from `start` on: cut it, add a token, tell what came out.
+    def step(self, move: Move) -> None:
+        """Make a step; nobody waits for it."""
+        move()
 
-        `inner`: what it emits is a proposal to another reviewer, so its law is kept.
-        """
-        self._counts[START].fill_(start)
-        return self._move(model, "look", sampling, width, reach, inner)().tolist()
+    @torch.inference_mode()
+    def look(self, move: Move) -> list[int]:
+        """Make a look, wait, and tell what came out (see `HEADER`)."""
+        return move().tolist()
 
     @torch.inference_mode()
     def append(self, tokens: Sequence[int], size: int, greedy: bool) -> None:
         """Add proposals of a one-shot draft behind the first `size` tokens."""
         end = size + len(tokens)
-        self._text[size:end] = torch.tensor(tokens, device=self._device)
+        self._text[size:end].copy_(torch.tensor(tokens))
         self._counts[SIZE].fill_(end)
         if not greedy:
             for place, token in zip(range(size, end), tokens, strict=True):
@@ -99,40 +128,30 @@ class DeviceState:
     @torch.inference_mode()
     def refill(self, uniforms: Sequence[float]) -> None:
         """Replace all uniforms; the next one drawn is the first."""
-        self._uniforms[: len(uniforms)] = torch.tensor(uniforms, dtype=torch.float64)
+        self._uniforms[: len(uniforms)].copy_(torch.tensor(uniforms, dtype=torch.float64))
         self._counts[USED].fill_(0)
+
+    @torch.inference_mode()
+    def review_from(self, start: int) -> None:
+        """Say where the text that is looked at next begins."""
+        self._counts[START].fill_(start)
 
     @torch.inference_mode()
     def set_read(self, model: int, read: int) -> None:
         """Say how much of the text `model` has read, where a session read it."""
         self._counts[READ + model].fill_(read)
 
-    def _move(
-        self, model: int, kind: str, sampling: Sampling, width: int, reach: int, inner: bool
-    ) -> Callable[[], Tensor]:
-        key = model, kind, sampling, width, reach, inner
-        if key not in self._moves:
-            lane = self._lanes[model]
-
-            def work() -> Tensor:
-                if kind == "step":
-                    return self._step(model, lane, sampling, width, reach)
-                return self._look(model, lane, sampling, width, reach, inner)
-
-            changed = (self._text, self._counts, self._laws)
-            self._moves[key] = record(work, self._device, lane.graphs, changed)
-        return self._moves[key]
-
     def _step(self, model: int, lane: Lane, sampling: Sampling, width: int, reach: int) -> Tensor:
         size, read = self._counts[SIZE : SIZE + 1], self._counts[READ + model : READ + model + 1]
-        ids = self._text[read + torch.arange(width, device=self._device)]  # (width,)
-        logits = lane.forward(ids, read, reach, size - 1 - read)  # (1, vocab_size)
+        places = read + self._index[:width]
+        row = self._zero if width == 1 else size - 1 - read  # of the last token
+        logits = lane.forward(self._text[places], places, reach, row)  # (1, vocab_size)
         if sampling.temperature == 0.0:
             token = logits.argmax(dim=-1)  # (1,)
         else:
             law = sampling.law(logits).dense()  # (1, vocab_size)
             used = self._counts[USED : USED + 1]
-            token = draw(law[0], self._uniforms[used])
+            token = draw(law[0], self._uniforms[used], self._index)
             self._laws[size % len(self._laws)] = law.to(self._dtype)
             used.add_(1)
         self._text[size] = token
@@ -143,26 +162,34 @@ class DeviceState:
     def _look(
         self, model: int, lane: Lane, sampling: Sampling, width: int, reach: int, inner: bool
     ) -> Tensor:
-        counts, index = self._counts, torch.arange(width, device=self._device)
+        counts, index = self._counts, self._index[:width]
         size, start = counts[SIZE : SIZE + 1], counts[START : START + 1]
-        begin = torch.minimum(counts[READ + model : READ + model + 1], start - 1)
-        ids = self._text[begin + index]
-        rows = (start - 1 - begin + index).clamp(max=width - 1)
-        logits = lane.forward(ids, begin, reach, rows)  # (width, vocab_size)
-        proposed = self._text[start + index]  # (width,), of which the first n are proposals
+        after = self._text[1:]  # at a place: the token that follows
+        first = start - 1
+        if width == 1:  # of the last token alone: nothing is proposed
+            heads = places = first
+            rows = self._zero
+        else:
+            begin = torch.minimum(counts[READ + model : READ + model + 1], first)
+            heads, places = first + index, begin + index  # (width,): rows wanted, rows read
+            rows = (heads - begin).clamp(max=width - 1)
+        logits = lane.forward(self._text[places], places, reach, rows)  # (width, vocab_size)
+        proposed = after[heads]  # (width,), of which the first n are proposals
         n = size - start
-        if sampling.temperature == 0.0:
+        if sampling.temperature > 0.0:
+            kept, token, stuck = self._accept(sampling, logits, proposed, start, n, inner)
+        elif width == 1:
+            kept, token, stuck = self._zero, logits.argmax(dim=-1), self._zero
+        else:
             own = logits.argmax(dim=-1)  # (width,)
             kept = _prefix((own == proposed) & (index < n))
-            token, stuck = own[kept], torch.zeros_like(kept)
-        else:
-            kept, token, stuck = self._accept(sampling, logits, proposed, start, n, inner)
-        self._text[start + kept] = token
-        size.copy_(start + kept + 1)
-        reads = counts[READ:]
-        reads.copy_(torch.minimum(reads, start + kept))
-        counts[READ + model : READ + model + 1].copy_(start + kept)
-        return torch.cat([kept, stuck, counts[USED : USED + 1], self._text[start + index]])
+            token, stuck = own[kept], self._zero
+        end = start + kept
+        self._text[end] = token
+        torch.add(end, 1, out=size)
+        torch.minimum(counts[READ:], end, out=counts[READ:])
+        counts[READ + model : READ + model + 1].copy_(end)
+        return torch.cat([kept, stuck, counts[USED : USED + 1], after[heads]])
 
     def _accept(
         self,
@@ -174,7 +201,7 @@ class DeviceState:
         inner: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Number kept, the correction or bonus token, 1 if p <= q everywhere; each (1,)."""
-        index = torch.arange(len(proposed), device=self._device)
+        index = self._index[: len(proposed)]
         places = (start + index) % len(self._laws)
         own = sampling.law(logits).dense().to(self._dtype)  # (width, vocab_size)
         laws = self._laws[places]  # (width, vocab_size)
@@ -188,7 +215,7 @@ class DeviceState:
         rejected = kept < n
         excess = (own[kept] - torch.where(rejected[:, None], laws[kept], 0.0)).clamp(min=0.0)[0]
         used.add_(torch.minimum(kept + 1, n))  # a coin each, up to the first rejection
-        token = draw(excess, self._uniforms[used])
+        token = draw(excess, self._uniforms[used], self._index)
         used.add_(1)
         if inner:
             self._laws[places] = own  # what an inner reviewer emits follows its own law
@@ -200,15 +227,17 @@ def _prefix(keep: Tensor) -> Tensor:
     return keep.long().cumprod(0).sum()[None]
 
 
-def draw(weights: Tensor, uniform: Tensor) -> Tensor:
+def draw(weights: Tensor, uniform: Tensor, index: Tensor) -> Tensor:
     """Token at `uniform`, (1,), of the cumulative `weights`, (vocab_size,), which need no norm.
+
+    `index` holds 0, 1, ... up to the vocabulary at least.
 
     Examples
     --------
-    >>> draw(torch.tensor([0.5, 0.0, 1.5]), torch.tensor([0.3]))
+    >>> draw(torch.tensor([0.5, 0.0, 1.5]), torch.tensor([0.3]), torch.arange(3))
     tensor([2])
     """
     ends = weights.cumsum(0, dtype=torch.float64)
     token = torch.searchsorted(ends, uniform.double() * ends[-1], right=True)
-    tokens = torch.arange(len(weights), device=weights.device)
-    return torch.minimum(token, torch.where(weights > 0.0, tokens, 0).max())
+    last = torch.where(weights > 0.0, index[: len(weights)], 0).max()
+    return torch.minimum(token, last)

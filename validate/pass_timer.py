@@ -34,6 +34,7 @@ class PassTimer:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._spans: list[tuple[int, Any, Any]] = []
+        self._spare: list[Any] = []  # events to use again
 
     @contextmanager
     def around(self, model: int) -> Iterator[None]:
@@ -44,21 +45,20 @@ class PassTimer:
 
     def settle(self, seconds: dict[int, float]) -> dict[int, float]:
         """Wait for what was timed and add it to `seconds`; return them."""
-        if self._spans and self._device.type == "cuda":
+        on_gpu = self._device.type == "cuda"
+        if self._spans and on_gpu:
             synchronize(self._device)
         for model, began, ended in self._spans:
-            spent = (
-                began.elapsed_time(ended) / 1e3  # milliseconds
-                if self._device.type == "cuda"
-                else ended - began
-            )
+            spent = began.elapsed_time(ended) / 1e3 if on_gpu else ended - began  # of ms
             seconds[model] = seconds.get(model, 0.0) + spent
+            if on_gpu:
+                self._spare += (began, ended)
         self._spans.clear()
         return seconds
 
     def _stamp(self) -> Any:
         if self._device.type != "cuda":
             return time.perf_counter()
-        event = torch.cuda.Event(enable_timing=True)
+        event = self._spare.pop() if self._spare else torch.cuda.Event(enable_timing=True)
         event.record(torch.cuda.current_stream(self._device))
         return event

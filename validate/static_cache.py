@@ -63,6 +63,8 @@ class StaticCache(Cache):
         Positions that a layer with a window holds beyond it.
     dtype : torch.dtype
         Of the masks.
+    device : torch.device, optional
+        Likewise.
     """
 
     def __init__(
@@ -72,9 +74,13 @@ class StaticCache(Cache):
         room: int,
         spare: int,
         dtype: torch.dtype,
+        device: torch.device | str | None = None,
     ) -> None:
-        self._dtype = dtype
         self.room = rounded_up(room)
+        # made once: each of them would be a kernel of every pass
+        self._slots = torch.arange(self.room, device=device)
+        self._seen = torch.zeros((), dtype=dtype, device=device)
+        self._hidden = torch.full_like(self._seen, torch.finfo(dtype).min)
         self._rooms = {
             kind: self.room if window is None else min(self.room, rounded_up(window + spare))
             for kind, window in windows
@@ -106,19 +112,19 @@ class StaticCache(Cache):
         for kind, window in self._windows.items():
             room = self._rooms[kind]
             if room < self.room:
-                slot = torch.arange(room, device=places.device)
                 last = places[-1]
-                held = last - (last - slot) % room  # the position that each slot holds, (room,)
+                held = last - (last - self._slots[:room]) % room  # position in each slot, (room,)
+                sees = (held <= places[:, None]) & (held >= 0)  # (new, keys)
             else:
-                held = torch.arange(reach, device=places.device)  # (reach,)
-            sees = (held <= places[:, None]) & (held >= 0)  # (new, keys)
+                held = self._slots[:reach]
+                sees = held <= places[:, None]
             if window is not None:
                 sees = sees & (held > places[:, None] - window)
-            bias = torch.zeros(sees.shape, dtype=self._dtype, device=places.device)
-            masks[kind] = bias.masked_fill(~sees, torch.finfo(self._dtype).min)[None, None]
+            masks[kind] = torch.where(sees, self._seen, self._hidden)[None, None]
+        slots = {room: places % room for room in self.rings.values()}
         for layer in self.layers:
             ring = layer.room < self.room
-            layer.slots = places % layer.room if ring else places
+            layer.slots = slots[layer.room] if ring else places
             layer.reach = layer.room if ring else reach
         return masks if len(masks) > 1 else next(iter(masks.values()))
 

@@ -31,8 +31,9 @@ class Lane:
         widest = self.widths[-1]
         self.cache = StaticCache(
             model.windows, room=model.max_positions + widest,
-            spare=model.engine.slack + 2 * widest, dtype=self.dtype,
+            spare=model.engine.slack + 2 * widest, dtype=self.dtype, device=self.device,
         )  # fmt: skip
+        self.index = torch.arange(widest, device=self.device)  # kept: it would be a kernel a pass
         self._inputs = torch.zeros(widest + 2, dtype=torch.int64, device=self.device)
         on_gpu = self.device.type == "cuda"
         self._host = torch.zeros(widest + 2, dtype=torch.int64, pin_memory=on_gpu)
@@ -72,7 +73,7 @@ class Lane:
         self._host[: width + 2] = torch.tensor(values)
         self._inputs[: width + 2].copy_(self._host[: width + 2], non_blocking=True)
         if self._copied is not None:
-            self._copied.record()
+            self._copied.record(torch.cuda.current_stream(self.device))
 
     def _pass(self, width: int, reach: int, every: bool) -> Callable[[], Tensor]:
         key = width, reach, every
@@ -84,29 +85,34 @@ class Lane:
 
     def _run(self, width: int, reach: int, every: bool) -> Tensor:
         ids, row = self._inputs[2 : width + 2], self._inputs[1:2]
-        rows = torch.arange(width, device=self.device) if every else row
-        return self.forward(ids, self._inputs[:1], reach, rows)
+        places = self._inputs[:1] + self.index[:width]
+        return self.forward(ids, places, reach, self.index[:width] if every else row)
 
-    def forward(self, ids: Tensor, start: Tensor, reach: int, rows: Tensor) -> Tensor:
-        """Logits of one pass over `ids`, (width,), from place `start` on.
+    def forward(self, ids: Tensor, places: Tensor, reach: int, rows: Tensor) -> Tensor:
+        """Logits of one pass over `ids`, (width,).
 
         Parameters
         ----------
         ids : Tensor of int64, shape (width,)
-        start : Tensor of int64, shape (1,)
+        places : Tensor of int64, shape (width,)
+            Where they stand: consecutive.
         reach : int
             Slots to read.
         rows : Tensor of int64
             Rows whose logits are wanted: one, or as many as `ids`, so that there are only
             two forms of a pass to compile.
         """
-        places = start + torch.arange(ids.shape[0], device=self.device)  # (width,)
         mask = self.cache.aim(places, reach)
-        narrow = len(rows) == len(ids) or len(ids) <= NARROW
-        output = (self._forward if narrow else self._prefill)(
+        # the first pass of a lane makes its buffers, which is not worth a compilation of its own
+        made = self.cache.layers[0].is_initialized
+        compiled = made and (len(rows) == len(ids) or len(ids) <= NARROW)
+        if reach > self._last_place + 1:  # padding may lie behind what embeddings reach
+            position_ids = places.clamp(max=self._last_place)
+        else:
+            position_ids = places
+        output = (self._forward if compiled else self._prefill)(
             input_ids=ids[None], past_key_values=self.cache, use_cache=True, attention_mask=mask,
-            position_ids=places.clamp(max=self._last_place)[None],
-            logits_to_keep=rows,
+            position_ids=position_ids[None], logits_to_keep=rows,
         )  # fmt: skip
         return output.logits[0]  # type: ignore[no-any-return]
 
