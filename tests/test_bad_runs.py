@@ -180,16 +180,44 @@ def test_another_failure_is_not_hidden(checkpoints, capsys, monkeypatch):
 
 
 def test_the_command_writes_a_certificate(checkpoints, tmp_path, capsys, monkeypatch):
-    command = [*lossless(checkpoints), "--out", tmp_path / "certificate.json"]
+    many = ["--samples", "300"]
+    command = [*lossless(checkpoints, *many), "--out", tmp_path / "certificate.json"]
     status, out, err = call(validate.cli, command, capsys, monkeypatch)
     assert status == 0, err
     assert out == ""
     assert "No sign of loss" in err
+    assert "eager engine, float64 on cpu" in err
     data = json.loads((tmp_path / "certificate.json").read_text())
     assert data["passed"] is True
     assert data["experiment"]["cascade"]["drafts"][1]["length"] == 2
-    status, out, _ = call(validate.cli, lossless(checkpoints), capsys, monkeypatch)
+    status, out, _ = call(validate.cli, lossless(checkpoints, *many), capsys, monkeypatch)
     assert json.loads(out)["run_id"] == data["run_id"]
+
+
+def test_the_command_ends_with_status_3_where_there_were_too_few_tokens(
+    checkpoints, capsys, monkeypatch
+):
+    status, out, err = call(validate.cli, lossless(checkpoints), capsys, monkeypatch)
+    assert status == 3, err
+    assert "too few, needs 100" in err
+    assert "No sign of loss in what could be tested" in " ".join(err.split())
+    data = json.loads(out)
+    assert (data["passed"], data["outcome"]) == (False, "passed in part")
+
+
+def test_the_command_runs_with_the_engine_that_it_is_told(checkpoints, capsys, monkeypatch):
+    command = lossless(checkpoints, "--samples", "300", "--engine", "static")
+    status, out, err = call(validate.cli, command, capsys, monkeypatch)
+    assert status == 0, err
+    assert "static engine, float64 on cpu" in err
+    data = json.loads(out)
+    assert data["engine"] == "static"
+    assert data["experiment"]["engine"]["widths"][0] == 1
+    assert data["passed"] is True
+    command = lossless(checkpoints, "--engine", "graphs")
+    status, _, err = call(validate.cli, command, capsys, monkeypatch)
+    assert status == 2
+    assert "engine graphs needs CUDA, and the device is cpu: use static" in err
 
 
 def test_the_command_fails_with_status_1_where_the_text_is_not_the_targets(

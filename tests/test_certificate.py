@@ -27,8 +27,7 @@ SIZES = {"samples": 600, "max_tokens": 8, "greedy_tokens": 16}  # 4,800 tokens
 PROMPTS = [[0, 1], [3, 4]]
 
 
-@pytest.fixture(scope="module")
-def tables():
+def noisy_tables():
     """A target, two drafts that are noisy copies of it, and a one-shot draft."""
     models = table_models(6, seed=1)
     noise = torch.Generator().manual_seed(2)
@@ -39,8 +38,7 @@ def tables():
     return models
 
 
-@pytest.fixture(scope="module")
-def llamas():
+def noisy_llamas():
     """A random Llama and a noisy copy of it."""
     target, draft = tiny_llama(0), tiny_llama(0)
     noise = torch.Generator().manual_seed(3)
@@ -49,6 +47,16 @@ def llamas():
             spread = 0.1 * weights.std() if weights.ndim > 1 else 0.0
             weights += spread * torch.randn(weights.shape, generator=noise, dtype=weights.dtype)
     return Models.of(target, draft)
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return noisy_tables()
+
+
+@pytest.fixture(scope="module")
+def llamas():
+    return noisy_llamas()
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -118,7 +126,9 @@ CASES = [
 def test_our_decoder_passes(tables, cascade, options):
     """False alarm 1e-3 each."""
     found = certify(cascade, tables, PROMPTS, sampling=SHARP, options=options, **SIZES)
-    assert found.passed, found.verdict
+    # the place hardly ever tells whose token a lenient review corrected
+    assert found.untested == (("corrected",) if options.get("lenience") else ())
+    assert not found.failed, found.verdict
     assert found.tokens == 4800
 
 
@@ -130,7 +140,7 @@ def test_our_decoder_passes_on_tiny_llamas(llamas, sampling):
         llamas,
         [[1, 2]],
         sampling=sampling,
-        samples=200,
+        samples=300,
         max_tokens=6,
         greedy_tokens=40,
     )
@@ -235,15 +245,6 @@ def test_what_could_be_seen_is_seen(tables):
 
     failed = np.mean(chi2.sf(statistic, dof) < threshold)
     assert abs(failed - 0.9) < 0.04  # 5 sigma of 2,000 tries is .034
-
-
-def test_too_few_tokens_are_said_and_not_passed_over(tables):
-    found = certify(
-        TWO, tables, [[0, 1]], sampling=SHARP, samples=40, max_tokens=4, greedy_tokens=8
-    )
-    assert found.passed
-    assert "place in the reply" in found.untested
-    assert "too few tokens to test" in found.verdict
 
 
 def test_a_certificate_is_json_with_a_hash_and_its_versions(tables, tmp_path):

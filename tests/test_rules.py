@@ -15,8 +15,9 @@ from cscalc.theory.lossy import Lossy  # noqa: E402
 from cscalc.theory.token_deferral import TokenV1, TokenV2, TokenV3  # noqa: E402
 from tests.decoding import reference, samplings, small_cascades, table_models  # noqa: E402
 from validate.chance import Sampled  # noqa: E402
-from validate.decode import generate, rules_for  # noqa: E402
+from validate.decode import generate  # noqa: E402
 from validate.lossless import deviation, exact_law, target_law  # noqa: E402
+from validate.options import CascadeOptions  # noqa: E402
 from validate.rules import Rules  # noqa: E402
 from validate.sampling import Sampling  # noqa: E402
 
@@ -232,9 +233,8 @@ def test_other_misfits_are_clear_too():
     two = Cascade((Review(1, (Draft(2, 1),), rounds=1), Review(1, (Draft(3, 1),), rounds=1)))
     with pytest.raises(ValueError, match="several laws"):
         generate(two, models, [0], deferral={1: Opt(0.1)}, **free)
-    assert rules_for(VERTICAL, models, Lenience(2.0), 0.5, None) == Rules(
-        {1: Lenience(2.0)}, {}, {2: 0.5}
-    )
+    asked = CascadeOptions(lenience=Lenience(2.0), confidence=0.5)
+    assert asked.rules(VERTICAL, models) == Rules({1: Lenience(2.0)}, {}, {2: 0.5})
 
 
 @given(st.data(), st.integers(0, 10_000), st.sampled_from([0.7, 1.0, 1.3]))

@@ -11,7 +11,8 @@ from typing import Any
 
 _EXPORTS = {
     "validate.batch": ("generate_many",),
-    "validate.certificate": ("Certificate", "certify"),
+    "validate.certificate": ("certify",),
+    "validate.certificate_verdict": ("Certificate",),
     "validate.completion": ("Completion",),
     "validate.contexts": ("at_context",),
     "validate.decode": ("generate", "stream"),

@@ -6,30 +6,23 @@ A finished text leaves its row to the next prompt.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from cscalc._checks import check_int
 from cscalc.cascade import Cascade
-from cscalc.theory.deferral import DeferralRule
-from cscalc.theory.lenience import Lenience
 from validate.chance import Sampled
 from validate.completion import Completion
-from validate.decode import (
-    Ending,
-    Writing,
-    check_prompt,
-    rules_for,
-    tuple_of_texts,
-    write,
-)
+from validate.decode import Writing, check_prompt, write
 from validate.decoder import Decoder, Pass
+from validate.ending import Ending
 from validate.models import Models
+from validate.options import CascadeOptions, takes
 from validate.ragged import Rows, start_rows
 from validate.rules import Rules
-from validate.sampling import Sampling
 
 
 @dataclass(slots=True)
@@ -42,6 +35,7 @@ class _Row:
     asked: Pass
 
 
+@takes(CascadeOptions)
 def generate_many(
     cascade: Cascade,
     models: Models,
@@ -49,15 +43,9 @@ def generate_many(
     *,
     generator: torch.Generator,
     batch: int = 1,
-    max_tokens: int = 64,
-    sampling: Sampling | None = None,
-    eos: Sequence[int] = (),
-    stop: Sequence[str] = (),
-    lenience: Lenience | Mapping[int, Lenience] | None = None,
-    confidence: float | Mapping[int, float] | None = None,
-    deferral: DeferralRule | Mapping[int, DeferralRule] | None = None,
+    **options: Any,
 ) -> list[Completion]:
-    """Decode prompts, up to `batch` of them at a time; other arguments as `generate`.
+    """Decode prompts, up to `batch` of them at a time.
 
     Parameters
     ----------
@@ -70,6 +58,8 @@ def generate_many(
         (but for the rounding of passes of other widths).
     batch : int
         Rows decoded together, >= 1.
+    **options
+        As `generate`: max_tokens, sampling, eos, stop, lenience, confidence, deferral.
 
     Returns
     -------
@@ -97,20 +87,20 @@ def generate_many(
     [[4, 4], [4, 4]]
     """
     check_int("batch", batch, least=1)
+    asked = CascadeOptions(**options)
     texts = []
     for i, prompt in enumerate(prompts):
         try:
-            texts.append(check_prompt(prompt, models, max_tokens))
+            texts.append(check_prompt(prompt, models, asked.max_tokens))
         except ValueError as error:
             raise ValueError(f"prompt {i}: {error}") from error
-    rules = rules_for(cascade, models, lenience, confidence, deferral)
-    ending = Ending(max_tokens, frozenset(eos), tuple_of_texts(stop), models.tokenizer)
+    rules, ending = asked.rules(cascade, models), asked.ending(models)
     Sampled(generator)  # refuses what is no generator
     seeds = torch.randint(0, 2**62, (len(texts),), generator=generator).tolist()
 
     def decoder(i: int) -> Decoder:
         chance = Sampled(torch.Generator().manual_seed(seeds[i]))
-        return Decoder(cascade, models, chance, sampling or Sampling(), rules)
+        return Decoder(cascade, models, chance, asked.drawn, rules)
 
     return _Batch(models, min(batch, len(texts)), ending).decode(
         [(decoder(i), text) for i, text in enumerate(texts)], rules

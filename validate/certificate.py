@@ -1,144 +1,27 @@
 """A certificate of losslessness: statistical tests of a decoder on the user's own models."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from cscalc._checks import check_int
-from cscalc._files import write_json
 from cscalc.cascade import Cascade
-from cscalc.records import provenance, run_id
-from validate.certificate_counts import GROUPS, Comparison, FirstTwo, compare, plan
-from validate.decode import check_models, generate
+from cscalc.records import provenance
+from validate.certificate_counts import Comparison, FirstTwo, compare, plan
+from validate.certificate_verdict import Certificate
+from validate.decode import generate
+from validate.decoder import check_models
+from validate.engine import CompiledModel, engine_settings
 from validate.evidence import ORDERS, gather
 from validate.measure import seeded
-from validate.models import Models
+from validate.models import Models, TransformersModel
 from validate.sampling import Sampling
-from validate.ties import Decode, GreedyCheck, Written, compare_greedy
+from validate.ties import Decode, Written, compare_greedy
 
-SCHEMA = "validate/certificate"
 FALSE_ALARM = 1e-3
 Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Certificate:
-    """What `certify` compared, and what came out.
-
-    Attributes
-    ----------
-    experiment : dict
-        Models, cascade, sampling, sizes, prompts and seeds: all that shapes the result.
-    comparisons : tuple of Comparison
-        In the order in which they were planned; empty for greedy decoding.
-    tokens, impossible, rounded : int
-        Tokens drawn; those without mass under the target's law, by more than rounding and by
-        no more.
-    greedy : tuple of GreedyCheck
-        One a prompt.
-    provenance : dict
-        Versions, machine, command.
-
-    Examples
-    --------
-    >>> check = GreedyCheck(64, "float32")
-    >>> Certificate({"false_alarm": 0.001}, (), 0, 0, 0, (check, check), {}).verdict
-    "No sign of loss: 2 greedy texts equal plain decoding's."
-    """
-
-    experiment: dict[str, Any]
-    comparisons: tuple[Comparison, ...]
-    tokens: int
-    impossible: int
-    rounded: int
-    greedy: tuple[GreedyCheck, ...]
-    provenance: dict[str, Any]
-
-    @property
-    def failures(self) -> tuple[Comparison, ...]:
-        """Comparisons that failed, the clearest first."""
-        failed = [one for one in self.comparisons if not one.passed]
-        return tuple(sorted(failed, key=lambda one: (one.p_value, -one.statistic)))
-
-    @property
-    def untested(self) -> tuple[str, ...]:
-        """Groups of comparisons for none of which there were enough tokens."""
-        groups = dict.fromkeys(one.group for one in self.comparisons)
-        tested = {one.group for one in self.comparisons if one.tested}
-        return tuple(group for group in groups if group not in tested)
-
-    @property
-    def passed(self) -> bool:
-        """Whether everything that was compared agrees with the target's law."""
-        return not self.failures and not self.impossible and all(g.passed for g in self.greedy)
-
-    @property
-    def verdict(self) -> str:
-        """The result in one sentence."""
-        said = [*self._drawn(), *self._written()]
-        if self.passed:
-            gaps = f"; too few tokens to test: {', '.join(self.untested)}" if self.untested else ""
-            return f"No sign of loss: {'; '.join(said)}{gaps}."
-        return f"NOT lossless: {'; '.join(said)}."
-
-    def _drawn(self) -> list[str]:
-        if not self.comparisons:
-            return []
-        if self.impossible:
-            return [f"{self.impossible} of {self.tokens} tokens cannot come from the target's law"]
-        count = sum(one.tested for one in self.comparisons)
-        if self.failures:
-            worst = self.failures[0]
-            which = "" if worst.name in (worst.group, "all") else f" {worst.name}"
-            return [
-                f"{len(self.failures)} of {count} comparisons fail, first {worst.group}{which} "
-                f"(chi-square {worst.statistic:.0f} in {worst.cells} cells, "
-                f"p = {worst.p_value:.1e})"
-            ]
-        alarm = self.experiment["false_alarm"]
-        return [
-            f"{self.tokens} tokens agree with the target's law in all {count} comparisons (a "
-            f"lossless decoder fails with chance {alarm:g})"
-        ]
-
-    def _written(self) -> list[str]:
-        if not self.greedy:
-            return []
-        wrong = [i for i, check in enumerate(self.greedy) if not check.passed]
-        ties = sum(check.passed and not check.equal for check in self.greedy)
-        one = len(self.greedy) == 1
-        of = "1 greedy text" if one else f"{len(self.greedy)} greedy texts"
-        if wrong:
-            check = self.greedy[wrong[0]]
-            return [f"{len(wrong)} of {of} wrong (prompt {wrong[0]}: {check})"]
-        same = f"{of} {'equals' if one else 'equal'} plain decoding's"
-        return [f"{same}, {ties} of them up to a tie within rounding" if ties else same]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain JSON data."""
-        return {
-            "schema": SCHEMA,
-            "version": 1,
-            "run_id": run_id(self.experiment),
-            "passed": self.passed,
-            "verdict": self.verdict,
-            "experiment": self.experiment,
-            "tokens": self.tokens,
-            "impossible": self.impossible,
-            "rounded": self.rounded,
-            "untested": list(self.untested),
-            "groups": GROUPS,
-            "comparisons": [one.to_dict() for one in self.comparisons],
-            "greedy": [check.to_dict() for check in self.greedy],
-            "provenance": self.provenance,
-        }
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write JSON, whole or not at all."""
-        write_json(path, self.to_dict())
 
 
 def certify(
@@ -178,7 +61,8 @@ def certify(
     decode : callable
         The decoder under test, called as `validate.generate`, which is the default.
     options : mapping, optional
-        Further arguments of the decoder, such as lenience of inner reviews or a confidence.
+        Further arguments of the decoder, such as lenience of inner reviews or a confidence;
+        none that ends a reply early, for the number of tokens is fixed beforehand.
     progress : callable
         Called with (stage, done, of).
 
@@ -189,12 +73,13 @@ def certify(
     Raises
     ------
     ValueError
-        If there is no prompt, a prompt leaves no room for the reply, or an option is out of
-        range.
+        If there is no prompt, a prompt leaves no room for the reply, an option is out of
+        range, or the decoder writes another number of tokens than it was asked for.
 
     Notes
     -----
-    The laws are the target's own, from one pass over each finished reply. Under them every
+    The laws are the target's own, from one pass over each finished reply; whatever engine
+    decodes, this pass is an eager one, so that a fault of the engine shows. Under them every
     token becomes a uniform number (`validate.evidence`), which is counted in up to 12 cells of
     equal mass, by place in the reply, place in the cycle and kind; pairs of tokens are counted
     jointly; the first two tokens of every prompt are counted as tokens. The comparisons are
@@ -221,6 +106,11 @@ def certify(
     given = dict(options or {})
     if given.get("deferral"):
         raise ValueError("deferral asks for another law than the target's: nothing to certify")
+    for name in ("eos", "stop"):
+        if given.get(name):
+            raise ValueError(
+                f"{name} ends replies early, but the number of tokens is fixed: leave it out"
+            )
     experiment = {
         "what": "lossless", "models": list(models.names), "device": str(models.device),
         "dtype": str(getattr(models.target, "dtype", "float64")).removeprefix("torch."),
@@ -228,7 +118,9 @@ def certify(
         "max_tokens": max_tokens, "greedy_tokens": greedy_tokens, "false_alarm": false_alarm,
         "seed": seed, "prompts": texts,
         "options": {name: str(value) for name, value in sorted(given.items())},
+        **engine_settings(models),
     }  # fmt: skip
+    readers = _eager(models)
     made: list[Comparison] = []
     tokens = impossible = rounded = 0
     if not greedy_only:
@@ -236,7 +128,7 @@ def certify(
         orders = [order for order in ORDERS if tables or order != "draft"]
         planned = plan(cascade, orders, len(texts), max_tokens)
         each = samples // len(texts)
-        firsts = [FirstTwo.of(models.target, text, sampling, each) for text in texts]
+        firsts = [FirstTwo.of(readers.target, text, sampling, each) for text in texts]
         replies = []
         for number in range(samples):
             progress("draw", number, samples)
@@ -244,10 +136,15 @@ def certify(
                 cascade, models, texts[number % len(texts)], generator=seeded(seed, number),
                 max_tokens=max_tokens, sampling=sampling, **given,
             )  # fmt: skip
+            if len(run.tokens) != max_tokens:
+                raise ValueError(
+                    f"reply {number} has {len(run.tokens)} tokens, but {max_tokens} were asked "
+                    "for: a decoder under test must write them all"
+                )
             replies.append((number % len(texts), run))
         progress("draw", samples, samples)
         seen = gather(
-            cascade, models, texts, replies, sampling, rng=np.random.default_rng([seed, 470]),
+            cascade, readers, texts, replies, sampling, rng=np.random.default_rng([seed, 470]),
             options=given,
             progress=lambda done: progress("read", done, samples),
         )  # fmt: skip
@@ -267,6 +164,17 @@ def certify(
     return Certificate(
         experiment, tuple(made), tokens, impossible, rounded, tuple(greedy), provenance()
     )
+
+
+def _eager(models: Models) -> Models:
+    """The same weights without an engine; models that have none are kept."""
+    language = {
+        number: TransformersModel(model.module, name=model.name)
+        if isinstance(model, CompiledModel)
+        else model
+        for number, model in models.language.items()
+    }
+    return replace(models, language=language)
 
 
 def _check(

@@ -17,6 +17,8 @@ from validate.sampling import Sampling
 CELLS = 12  # of equal mass, when at least CELLS * PER_CELL tokens were seen
 PER_CELL = 25  # expected in a cell, so that chi-square's tail can be trusted at 1e-5
 FEWEST_CELLS = 4
+ENOUGH = FEWEST_CELLS * PER_CELL  # tokens from which a comparison is made
+FREQUENT = 10.0  # expected of a token that is a cell by itself; cells that expect less are pooled
 EACH = 8  # places in a reply and in a cycle that are compared one by one
 GROUPS = {  # group -> what it compares
     "all tokens": "every token",
@@ -50,7 +52,10 @@ class Comparison:
         Fails below this p-value: the false-alarm rate over the number of comparisons.
     sees : float or None
         Total variation, over these cells and in the shape that shows least, that would have
-        failed with chance 90 %.
+        failed with chance 90 %; None if there were too few to compare.
+    needs : int or None
+        Tokens from which the comparison is made; None if no number would do, because the
+        target's law leaves no choice.
     """
 
     group: str
@@ -62,6 +67,7 @@ class Comparison:
     p_value: float
     threshold: float
     sees: float | None
+    needs: int | None = ENOUGH
 
     @property
     def tested(self) -> bool:
@@ -114,9 +120,11 @@ def compare(
     threshold = false_alarm / len(planned)
     made = []
     for group, name, order in planned:
+        needs: int | None = ENOUGH
         if group == "first two tokens":
             at = int(name.removeprefix("prompt "))
             counts, law = firsts[at].counts(seen, at)
+            needs = firsts[at].needs
         elif group == "neighbours":
             counts = _pairs(seen, order)
             law = np.full(counts.size, 1.0 / counts.size)
@@ -125,22 +133,22 @@ def compare(
             chosen = values[_chosen(seen, group, name)]
             counts = _cells(chosen[np.isfinite(chosen)])
             law = np.full(counts.size, 1.0 / counts.size)
-        made.append(_comparison(group, name, order, counts, law, threshold))
+        made.append(_comparison((group, name, order), counts, law, threshold, needs))
     return made
 
 
 def _comparison(
-    group: str, name: str, order: str, counts: Floats, law: Floats, threshold: float
+    planned: Planned, counts: Floats, law: Floats, threshold: float, needs: int | None
 ) -> Comparison:
     n = int(counts.sum())
     if counts.size < 2:
-        return Comparison(group, name, order, n, 0, 0.0, 1.0, threshold, None)
-    found = chi_square(counts, law)
+        return Comparison(*planned, n, 0, 0.0, 1.0, threshold, None, needs)
+    found = chi_square(counts, law, min_expected=FREQUENT)
     cells = found.dof + 1 if np.isfinite(found.statistic) else counts.size
     sees = detectable(n, found.dof, threshold) if found.dof else None
     return Comparison(
-        group, name, order, n, cells, found.statistic, found.p_value, threshold, sees
-    )
+        *planned, n, cells, found.statistic, found.p_value, threshold, sees, needs
+    )  # fmt: skip
 
 
 def detectable(n: int, dof: int, threshold: float, power: float = 0.9) -> float:
@@ -200,6 +208,7 @@ class FirstTwo:
     """
 
     law: Mapping[tuple[int, int], float]
+    needs: int | None  # replies from which there are two cells; None: there is one outcome only
 
     @classmethod
     def of(
@@ -210,10 +219,13 @@ class FirstTwo:
         session = target.start()
         cells: dict[tuple[int, int], float] = {}
         first = _law(session.extend(list(prompt), 1), prompt, sampling)
+        needs = _replies(max(first))
         for a in _frequent(first, n, most):
             cells[a, -1] = first[a]
             session.rewind(len(prompt))
             second = _law(session.extend([a], 1), [*prompt, a], sampling)
+            if needs is None:  # the first token is sure
+                needs = _replies(max(second))
             for b in _frequent(second, n * first[a], most):
                 cells[a, b] = first[a] * second[b]
                 cells[a, -1] -= cells[a, b]
@@ -221,7 +233,7 @@ class FirstTwo:
         law = {cell: chance for cell, chance in cells.items() if chance > 1e-9}
         if left > 1e-9:
             law[-1, -1] = left
-        return cls({cell: chance / sum(law.values()) for cell, chance in law.items()})
+        return cls({cell: chance / sum(law.values()) for cell, chance in law.items()}, needs)
 
     def counts(self, seen: Evidence, prompt: int) -> tuple[Floats, Floats]:
         """How often each cell was seen after the prompt of this number, and its chance."""
@@ -241,7 +253,13 @@ def _law(logits: Any, text: Sequence[int], sampling: Sampling) -> list[float]:
     return probs
 
 
+def _replies(largest: float) -> int | None:
+    """Draws in which the likeliest token and all others are frequent; None if it is sure."""
+    others = 1.0 - largest
+    return None if others < 1e-9 else int(np.ceil(FREQUENT / min(largest, others)))
+
+
 def _frequent(law: Sequence[float], n: float, most: int) -> list[int]:
     """The likeliest tokens of which `n` draws hold at least ten each, at most `most`."""
     order = np.argsort(-np.asarray(law), kind="stable")[:most]
-    return [int(token) for token in order if n * law[token] >= 10.0]
+    return [int(token) for token in order if n * law[token] >= FREQUENT]

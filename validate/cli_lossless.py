@@ -10,6 +10,7 @@ from validate.cli_options import (
     Device,
     DraftNames,
     Dtype,
+    EngineName,
     PromptsPath,
     Seed,
     Target,
@@ -26,7 +27,7 @@ from validate.cli_options import (
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from validate.certificate import Certificate
+    from validate.certificate_verdict import Certificate
 
 
 def lossless(
@@ -52,6 +53,7 @@ def lossless(
     ] = 1e-3,
     seed: Seed = 0,
     threads: Threads = None,
+    engine: EngineName = "eager",
     output: Annotated[
         Path | None, typer.Option("-o", "--out", help="certificate.json to write.")
     ] = None,
@@ -59,7 +61,8 @@ def lossless(
     """Test that a cascade writes text of the target's own law; exit status 1 if it does not.
 
     Counts against the target's law, place by place, bonus and corrected tokens apart; greedy
-    texts token by token. The certificate is JSON.
+    texts token by token. Exit status 3: nothing fails, but a group of comparisons had too few
+    tokens (raise --samples). The certificate is JSON.
     """
     from cscalc.cli import read_cascade
     from validate.certificate import certify
@@ -73,7 +76,7 @@ def lossless(
     loaded = load_prompts(prompts)
     if limit < 1:
         raise ValueError(f"--limit must be >= 1, got {limit}")
-    models = models_of(target, drafts, device, dtype, threads)
+    models = models_of(target, drafts, device, dtype, threads, engine)
     texts = sorted((encode(models, prompt) for prompt in loaded), key=len)[:limit]
     with progress_bars() as progress:
         found = certify(
@@ -97,6 +100,8 @@ def lossless(
             "in 16 bits the law is known up to rounding only: many samples would show that; "
             "certify in float32 first", markup=False, highlight=False,
         )  # fmt: skip
+    ran = f"{found.engine} engine, {found.experiment['dtype']} on {found.experiment['device']}"
+    console.print(ran, markup=False, highlight=False)
     console.print()
     console.print(found.verdict, markup=False, highlight=False, style="bold")
     if output is None:
@@ -105,7 +110,7 @@ def lossless(
         found.save(output)
         typer.echo(f"certificate: {output}", err=True)
     if not found.passed:
-        raise typer.Exit(1)
+        raise typer.Exit(1 if found.failed else 3)
 
 
 def default_cascade(models: Any) -> Any:
@@ -122,27 +127,26 @@ def table_of(found: "Certificate") -> "Table":
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in ("what is compared", "comparisons", "tokens", "least p-value", "would see", ""):
+    for column in ("what is compared", "made", "tokens", "least p", "would see", ""):
         table.add_column(column, justify="left" if column in ("", "what is compared") else "right")
-    for group in dict.fromkeys(one.group for one in found.comparisons):
-        part = [one for one in found.comparisons if one.group == group]
-        tested = [one for one in part if one.tested]
-        if not tested:
-            most = max(one.n for one in part)
-            table.add_row(group, str(len(part)), str(most), "", "", "too few to test")
+    for power in found.power:
+        if not power.tested:
+            said = f"too few, needs {power.needs}" if power.lacking else "there is no choice"
+            table.add_row(power.group, str(power.planned), str(power.n), "", "", said)
             continue
-        least = min(one.p_value for one in tested)
-        shown = [one.sees for one in tested if one.sees is not None]
-        count = f"{len(tested)}" if len(tested) == len(part) else f"{len(tested)} of {len(part)}"
+        tested = [one for one in found.comparisons if one.tested and one.group == power.group]
+        partly = "" if power.tested == power.planned else f" of {power.planned}"
         table.add_row(
-            group, count, str(max(one.n for one in tested)), f"{least:.2g}",
-            f"{100 * min(shown):.1f} %" if shown else "",
+            power.group, f"{power.tested}{partly}", str(power.n),
+            f"{min(one.p_value for one in tested):.2g}",
+            "" if power.sees is None else f"{100 * power.sees:.1f} %",
             "agrees" if all(one.passed for one in tested) else "[red]fails[/red]",
         )  # fmt: skip
     limit = found.comparisons[0].threshold
     table.caption = (
-        f"A comparison fails below p = {limit:.1e}. With chance 90 % it would see a law that is "
-        "off by so much (total variation between its cells)."
+        f"A comparison fails below p = {limit:.1e}, the false alarm over the "
+        f"{len(found.comparisons)} comparisons planned. With chance 90 % it would see a law that "
+        "is off by so much (total variation between its cells)."
     )
     table.caption_justify = "left"
     return table

@@ -5,15 +5,13 @@ another one.
 """
 
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from cscalc._checks import check_int
-from cscalc.cascade import Cascade, Draft, Review, walk
+from cscalc.cascade import Cascade
 from cscalc.theory.deferral import DeferralRule
 from cscalc.theory.lenience import Lenience
 from validate.chance import Chance, Sampled
@@ -21,39 +19,11 @@ from validate.completion import Completion
 from validate.decoder import Decoder, Pass, check_models
 from validate.device_decoder import DeviceDecoder, runs_on_device
 from validate.dsia_sessions import start_sessions
+from validate.ending import Ending, OnToken, hand_out
 from validate.models import Models
+from validate.options import CascadeOptions, takes
 from validate.pass_timer import PassTimer
-from validate.rules import Rules
 from validate.sampling import Sampling
-
-
-@dataclass(frozen=True, eq=False)
-class Ending:
-    """What ends a text."""
-
-    max_tokens: int
-    eos: frozenset[int]
-    stop: tuple[str, ...] = ()
-    tokenizer: Any = None
-    tail: int = field(init=False, default=0)  # tokens in which a stop string surely lies
-
-    def __post_init__(self) -> None:
-        check_int("max_tokens", self.max_tokens, least=1)
-        for text in self.stop:
-            if not isinstance(text, str) or not text:
-                raise ValueError(f"a stop string must be non-empty text, got {text!r}")
-        if self.stop and self.tokenizer is None:
-            raise ValueError("stop strings need a tokenizer, and these models have none")
-        longest = max((len(text.encode()) for text in self.stop), default=0)
-        object.__setattr__(self, "tail", longest + 3)  # 3: a character cut in two
-
-    def stopped_by(self, tokens: list[int]) -> str | None:
-        """The stop string that the last token completed."""
-        if not self.stop:
-            return None
-        text = self.tokenizer.decode(tokens[-self.tail :])
-        return next((stop for stop in self.stop if stop in text), None)
-
 
 Writing = Generator[Pass | list[int], Tensor | None, None]
 
@@ -80,17 +50,10 @@ def write(decoder: Decoder, prompt: Sequence[int], run: Completion, ending: Endi
             run.finish = "context"
             return
         emitted, reviewed = yield from decoder.cycle()
-        run.emitted.append(len(emitted))
-        run.reviewed.append(reviewed)
-        for i, token in enumerate(emitted):
-            run.tokens.append(token)
-            run.stop = ending.stopped_by(run.tokens)
-            ended = token in ending.eos or run.stop is not None
-            if ended or len(run.tokens) == ending.max_tokens:
-                run.finish = "eos" if token in ending.eos else "stop" if run.stop else "length"
-                yield emitted[: i + 1]
-                return
-        yield emitted
+        tokens, ended = ending.take(run, emitted, reviewed=reviewed)
+        yield tokens
+        if ended:
+            return
 
 
 class Sessions:
@@ -131,35 +94,29 @@ class Sessions:
         self._run.seconds |= self._decoder.call_seconds
 
 
+@takes(CascadeOptions)
 def stream(
     cascade: Cascade,
     models: Models,
     prompt: Sequence[int],
     *,
     generator: torch.Generator | Chance,
-    max_tokens: int = 64,
-    sampling: Sampling | None = None,
-    eos: Sequence[int] = (),
-    stop: Sequence[str] = (),
-    lenience: Lenience | Mapping[int, Lenience] | None = None,
-    confidence: float | Mapping[int, float] | None = None,
-    deferral: DeferralRule | Mapping[int, DeferralRule] | None = None,
     completion: Completion | None = None,
+    **options: Any,
 ) -> Iterator[int]:
-    """Yield tokens as cycles emit them; arguments as `generate`.
+    """Yield tokens as cycles emit them; options as `generate`.
 
     `completion`, if given, is filled while tokens are taken.
     """
-    prompt = check_prompt(prompt, models, max_tokens)
+    asked = CascadeOptions(**options)
+    prompt = check_prompt(prompt, models, asked.max_tokens)
     run = completion if completion is not None else Completion()
     chance = generator if hasattr(generator, "draw") else Sampled(generator)
-    rules = rules_for(cascade, models, lenience, confidence, deferral)
-    ending = Ending(max_tokens, frozenset(eos), tuple_of_texts(stop), models.tokenizer)
-    sampling = sampling or Sampling()
+    rules, sampling = asked.rules(cascade, models), asked.drawn
     on_device = runs_on_device(cascade, models, chance, sampling, rules)
     kind = DeviceDecoder if on_device else Decoder
     decoder = kind(cascade, models, chance, sampling, rules)
-    return _stream(decoder, prompt, run, ending)
+    return _stream(decoder, prompt, run, asked.ending(models))
 
 
 def _stream(
@@ -198,7 +155,7 @@ def generate(
     lenience: Lenience | Mapping[int, Lenience] | None = None,
     confidence: float | Mapping[int, float] | None = None,
     deferral: DeferralRule | Mapping[int, DeferralRule] | None = None,
-    on_token: Callable[[int], object] | None = None,
+    on_token: OnToken | None = None,
 ) -> Completion:
     """Decode one prompt; without `deferral` the law of the tokens is the target's own.
 
@@ -262,42 +219,8 @@ def generate(
         eos=eos, stop=stop, lenience=lenience, confidence=confidence, deferral=deferral,
         completion=completion,
     )  # fmt: skip
-    for token in tokens:
-        if on_token is not None:
-            on_token(token)
+    hand_out(tokens, on_token)
     return completion
-
-
-def rules_for(
-    cascade: Cascade,
-    models: Models,
-    lenience: Lenience | Mapping[int, Lenience] | None,
-    confidence: float | Mapping[int, float] | None,
-    deferral: DeferralRule | Mapping[int, DeferralRule] | None,
-) -> Rules:
-    """Options of `generate` as `Rules`: one value stands for every model that it can apply to."""
-    reviewing = {s.model for s in walk(cascade.drafts) if isinstance(s, Review)}
-    drafting = {s.model for s in walk(cascade.drafts) if isinstance(s, Draft)}
-    if isinstance(lenience, Lenience) and not reviewing:
-        raise ValueError(f"lenience is for inner reviews, and {cascade} has none")
-    return Rules(
-        _by_model(lenience, reviewing),
-        _by_model(deferral, {0}),
-        _by_model(confidence, drafting - set(models.one_shot)),
-    )
-
-
-def _by_model(value: Any, numbers: set[int]) -> dict[int, Any]:
-    if value is None:
-        return {}
-    return dict(value) if isinstance(value, Mapping) else dict.fromkeys(sorted(numbers), value)
-
-
-def tuple_of_texts(stop: Sequence[str]) -> tuple[str, ...]:
-    """Stop strings as a tuple; TypeError for one bare string, which is a sequence of letters."""
-    if isinstance(stop, str):
-        raise TypeError(f"stop must be a sequence of strings, got {stop!r}: write ({stop!r},)")
-    return tuple(stop)
 
 
 def context_room(cascade: Cascade, models: Models) -> int:

@@ -1,7 +1,7 @@
 """Speculative cascades on real models: what each rule promises, and what it does."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,6 @@ import torch
 
 from cscalc.cascade import Cascade, Draft
 from cscalc.fronts import front_jobs
-from cscalc.records import RecordLog
 from cscalc.theory.deferral import Chow
 from cscalc.theory.deferral_rates import Laws, deferral_sums, make_rule
 from validate.completion import Completion
@@ -17,15 +16,14 @@ from validate.decode import generate
 from validate.measure import encode, end_tokens, seeded
 from validate.models import Models
 from validate.prompts import Prompt
+from validate.resume import WARM_UP, Progress, record_prompts
 from validate.sampling import Sampling
 from validate.sequential import generate_sequential
 from validate.tasks import Task
 
-Progress = Callable[[str, int, int], None]
 Job = tuple[str, float]
 PLAIN, LOSSLESS = "plain", "lossless"
 SEQUENTIAL = ("chow", "chowlog")  # rules that read the draft only
-WARM_UP = 4  # tokens decoded before the clock counts
 
 
 def side_name(job: Job, execution: str) -> str:
@@ -91,10 +89,7 @@ def run_deferral(
         "what": "deferral", "models": list(models.names), "jobs": [list(job) for job in jobs],
         "device": str(models.device), "sampling": sampling.to_dict(), "length": length,
         "draft": draft, "max_tokens": max_tokens, "seed": seed,
-        "prompts": [[p.question_id, p.category, p.text] for p in map(_prompt, prompts)],
     }  # fmt: skip
-    kept = RecordLog(log, experiment) if log is not None else None
-    known = dict(kept.records) if kept is not None else {}
 
     def decode(side: str, ids: list[int], number: int, most: int) -> Completion:
         options: dict[str, Any] = {
@@ -116,30 +111,28 @@ def run_deferral(
         if job[0] in SEQUENTIAL:
             sides[side_name(job, "sequential")] = job, "sequential"
     names = [PLAIN, LOSSLESS, *sides]
-    if any(str(_prompt(p).question_id) not in known for p in prompts):
-        for name in names:  # every side once, so that kernels and buffers are there
+
+    def warm_up() -> None:
+        for name in names:
             decode(name, _encode(models, prompts[0]), 0, WARM_UP)
-    for done, item in enumerate(prompts):
-        progress("deferral", done, len(prompts))
-        prompt = _prompt(item)
-        key = str(prompt.question_id)
-        if key in known:
-            continue
-        ids = _encode(models, item)
-        order = [names[(done + i) % len(names)] for i in range(len(names))]
+
+    def record(place: int) -> dict[str, Any]:
+        item = prompts[place]
+        prompt, ids = _prompt(item), _encode(models, item)
+        order = [names[(place + i) % len(names)] for i in range(len(names))]
         runs = {name: decode(name, ids, prompt.question_id, max_tokens) for name in order}
         laws = law_pairs(models, ids, runs[PLAIN].tokens, sampling, draft)
-        record = {
+        return {
             "question_id": prompt.question_id,
             "category": prompt.category,
             "sums": [deferral_sums(rule, laws) for rule in (Chow(-1.0), *rules.values())],
             "sides": {n: _side(models, ids, runs[n], item) for n in names},
         }
-        known[key] = record
-        if kept is not None:
-            kept.append(key, record)
-    progress("deferral", len(prompts), len(prompts))
-    return [known[str(_prompt(p).question_id)] for p in prompts]
+
+    return record_prompts(
+        [_prompt(item) for item in prompts], record, experiment=experiment, warm_up=warm_up,
+        log=log, progress=progress,
+    )  # fmt: skip
 
 
 def law_pairs(

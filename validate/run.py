@@ -1,20 +1,19 @@
 """Run a cascade on real models beside plain decoding with the same code, prompt by prompt."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cscalc.cascade import Cascade
-from cscalc.records import RecordLog
-from validate.decode import Completion, check_models, generate
+from validate.completion import Completion
+from validate.decode import generate
+from validate.decoder import check_models
 from validate.engine import engine_settings
 from validate.measure import encode, end_tokens, seeded
 from validate.models import Models
 from validate.prompts import Prompt
+from validate.resume import WARM_UP, Progress, record_prompts
 from validate.sampling import Sampling
-
-Progress = Callable[[str, int, int], None]
-WARM_UP = 4  # tokens decoded before the clock counts, so that kernels and buffers are there
 
 
 def run(
@@ -58,11 +57,8 @@ def run(
     experiment = {
         "what": "run", "cascade": cascade.to_dict(), "models": list(models.names),
         "device": str(models.device), "sampling": sampling.to_dict(), "max_tokens": max_tokens,
-        "seed": seed, "prompts": [[p.question_id, p.category, p.text] for p in prompts],
+        "seed": seed, **engine_settings(models),
     }  # fmt: skip
-    experiment |= engine_settings(models)
-    kept = RecordLog(log, experiment) if log is not None else None
-    known: dict[str, dict[str, Any]] = dict(kept.records) if kept is not None else {}
     sides: Mapping[str, Cascade] = {"plain": Cascade(()), "cascade": cascade}
 
     def decode(side: str, prompt: Prompt, most: int) -> Completion:
@@ -71,17 +67,15 @@ def run(
             generator=seeded(seed, prompt.question_id), eos=end_tokens(models),
         )  # fmt: skip
 
-    if any(str(prompt.question_id) not in known for prompt in prompts):
+    def warm_up() -> None:
         for side in sides:
             decode(side, prompts[0], WARM_UP)
-    for done, prompt in enumerate(prompts):
-        progress("run", done, len(prompts))
-        key = str(prompt.question_id)
-        if key in known:
-            continue
-        order = list(sides) if done % 2 == 0 else list(sides)[::-1]
+
+    def record(place: int) -> dict[str, Any]:
+        prompt = prompts[place]
+        order = list(sides) if place % 2 == 0 else list(sides)[::-1]
         both = {side: decode(side, prompt, max_tokens) for side in order}
-        record = {
+        return {
             "question_id": prompt.question_id,
             "category": prompt.category,
             "split": prompt.split,
@@ -90,8 +84,7 @@ def run(
             "cascade": both["cascade"].to_dict(),
             "same_tokens": both["plain"].tokens == both["cascade"].tokens,
         }
-        known[key] = record
-        if kept is not None:
-            kept.append(key, record)
-    progress("run", len(prompts), len(prompts))
-    return [known[str(prompt.question_id)] for prompt in prompts]
+
+    return record_prompts(
+        prompts, record, experiment=experiment, warm_up=warm_up, log=log, progress=progress
+    )

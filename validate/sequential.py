@@ -6,6 +6,7 @@ what speculative cascades are measured against (arXiv:2405.19261, section 2).
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
@@ -14,9 +15,10 @@ from validate.chance import Chance, Sampled
 from validate.completion import Completion
 from validate.decode import check_prompt
 from validate.models import Models
-from validate.sampling import Sampling
+from validate.options import TextOptions, takes
 
 
+@takes(TextOptions)
 def generate_sequential(
     models: Models,
     prompt: Sequence[int],
@@ -24,9 +26,7 @@ def generate_sequential(
     *,
     generator: torch.Generator | Chance,
     draft: int = 1,
-    max_tokens: int = 64,
-    sampling: Sampling | None = None,
-    eos: Sequence[int] = (),
+    **options: Any,
 ) -> Completion:
     """Decode one prompt with a plain cascade; the law of each token is the rule's.
 
@@ -41,8 +41,8 @@ def generate_sequential(
         One uniform a token.
     draft : int
         The autoregressive model that writes first.
-    max_tokens, sampling, eos
-        As in `generate`.
+    **options
+        As `generate`: max_tokens, sampling, eos, stop.
 
     Returns
     -------
@@ -67,7 +67,8 @@ def generate_sequential(
     >>> run.passes  # the draft is always kept
     {0: 0, 1: 5}
     """
-    prompt = check_prompt(prompt, models, max_tokens)
+    asked = TextOptions(**options)
+    prompt = check_prompt(prompt, models, asked.max_tokens)
     if not getattr(rule, "sequential", False):
         raise ValueError(
             f"{rule} reads the target's law before it decides, so it cannot run token by token "
@@ -76,7 +77,7 @@ def generate_sequential(
     if draft not in models.language or draft == 0:
         raise ValueError(f"draft {draft} must be an autoregressive draft of {models.names}")
     chance = generator if hasattr(generator, "draw") else Sampled(generator)
-    sampling, text = sampling or Sampling(), list(prompt)
+    sampling, ending, text = asked.drawn, asked.ending(models), list(prompt)
     sessions = {m: models.language[m].start() for m in (0, draft)}
     run = Completion(
         passes={0: 0, draft: 0}, positions={0: 0, draft: 0}, seconds={0: 0.0, draft: 0.0}
@@ -101,8 +102,8 @@ def generate_sequential(
             session.extend(text[:-1], 1)
     run.prefill_seconds = clock() - began
     room = min(models.language[m].max_positions for m in sessions)
-    began, end = clock(), frozenset(eos)
-    while len(run.tokens) < max_tokens:
+    began, ended = clock(), False
+    while not ended:
         if len(text) >= room:
             run.finish = "context"
             break
@@ -112,11 +113,6 @@ def generate_sequential(
         deferred = bool(rule.law(plain, plain).deferral > 0.0)
         law = sampling.law(logits(0) if deferred else found, text)[0]
         text.append(chance.draw(law))
-        run.tokens.append(text[-1])
-        run.emitted.append(1)
-        run.reviewed.append(int(not deferred))
-        if text[-1] in end:
-            run.finish = "eos"
-            break
+        _, ended = ending.take(run, text[-1:], reviewed=int(not deferred))
     run.decode_seconds = clock() - began
     return run

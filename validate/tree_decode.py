@@ -16,7 +16,9 @@ from validate.chance import Chance, Sampled
 from validate.completion import Completion
 from validate.decode import check_prompt
 from validate.decoder import check_models
+from validate.ending import Ending, OnToken, hand_out
 from validate.models import Models
+from validate.options import TextOptions, takes
 from validate.sampling import Sampling
 from validate.tree_decoder import Costs, Grower, TreeDecoder
 from validate.tree_shape import Nothing
@@ -43,62 +45,64 @@ class TreeCompletion(Completion):
         return {**data, "sizes": self.sizes, "steps": self.steps}
 
 
+@takes(TextOptions)
 def stream_tree(
     tree: Grower,
     models: Models,
     prompt: Sequence[int],
     *,
     generator: torch.Generator | Chance,
-    max_tokens: int = 64,
-    sampling: Sampling | None = None,
     children: str = "distinct",
-    eos: Sequence[int] = (),
     costs: Costs | None = None,
     completion: TreeCompletion | None = None,
+    **options: Any,
 ) -> Iterator[int]:
     """Yield tokens as cycles emit them; arguments as `generate_tree`.
 
     `completion`, if given, is filled while tokens are taken.
     """
-    prompt = check_prompt(prompt, models, max_tokens)
+    asked = TextOptions(**options)
+    prompt = check_prompt(prompt, models, asked.max_tokens)
     room = tree_room(tree, models)
     run = completion if completion is not None else TreeCompletion()
     chance = generator if hasattr(generator, "draw") else Sampled(generator)
-    nothing = Nothing()
-    fits = len(prompt) + tree.max_depth + 1 <= room  # else no draft reads the prompt at all
+    if len(prompt) + tree.max_depth + 1 > room:
+        tree = Nothing()  # no draft reads the prompt at all
     decoder = TreeDecoder(
-        models, chance, sampling or Sampling(), drafts=tree.drafts if fits else (),
-        children=children, costs=costs,
-    )  # fmt: skip
-    stop = frozenset(eos)
+        models, chance, asked.drawn, drafts=tree.drafts, children=children, costs=costs
+    )
+    return _stream(decoder, tree, room, prompt, run, asked.ending(models))
 
+
+def _stream(
+    decoder: TreeDecoder,
+    tree: Grower,
+    room: int,
+    prompt: Sequence[int],
+    run: TreeCompletion,
+    ending: Ending,
+) -> Iterator[int]:
+    models, nothing = decoder.models, Nothing()
     began = decoder.clock()
     decoder.prefill(prompt)
     run.prefill_seconds = decoder.clock() - began
     prefilled = {m: session.positions for m, session in decoder.sessions.items()}
-    while True:
+    ended = False
+    while not ended:
         if len(decoder.text) >= models.target.max_positions:
             run.finish = "context"
             return
-        roomy = fits and len(decoder.text) + tree.max_depth + 1 <= room
+        roomy = len(decoder.text) + tree.max_depth + 1 <= room
         began = time.perf_counter()
         emitted, grown = decoder.cycle(tree if roomy else nothing)
         models.synchronize()
+        tokens, ended = ending.take(run, emitted, reviewed=grown.size - 1)
         run.decode_seconds += time.perf_counter() - began
-        run.emitted.append(len(emitted))
-        run.reviewed.append(grown.size - 1)
         run.sizes.append(grown.size)
         run.steps.append(decoder.steps)
         run.passes, run.seconds = decoder.passes, decoder.seconds
         run.positions = {m: s.positions - prefilled[m] for m, s in decoder.sessions.items()}
-        for token in emitted:
-            run.tokens.append(token)
-            yield token
-            if token in stop:
-                run.finish = "eos"
-                return
-            if len(run.tokens) == max_tokens:
-                return
+        yield from tokens
 
 
 def generate_tree(
@@ -111,7 +115,9 @@ def generate_tree(
     sampling: Sampling | None = None,
     children: str = "distinct",
     eos: Sequence[int] = (),
+    stop: Sequence[str] = (),
     costs: Costs | None = None,
+    on_token: OnToken | None = None,
 ) -> TreeCompletion:
     """Decode one prompt with token trees; the law of the tokens is the target's own.
 
@@ -134,8 +140,13 @@ def generate_tree(
         (SpecInfer), or the likeliest ones; greedy decoding always takes the likeliest ones.
     eos : sequence of int
         Tokens that end the text.
+    stop : sequence of str
+        Strings that end the text, kept in it; they need a tokenizer. One that is never
+        reached changes nothing.
     costs : callable (model, positions) -> seconds, optional
         Stands in for the clock of every pass, for simulated models.
+    on_token : callable, optional
+        Called with every token as it is emitted.
 
     Returns
     -------
@@ -146,7 +157,7 @@ def generate_tree(
     ------
     ValueError
         If the prompt does not fit, the tree names a model that is not there or is larger than
-        the context, or a model cannot read trees.
+        the context, a model cannot read trees, or a stop string is empty or has no tokenizer.
 
     Examples
     --------
@@ -165,11 +176,11 @@ def generate_tree(
     ([1, 2, 0, 1, 2, 0], [4, 4])
     """
     completion = TreeCompletion()
-    for _ in stream_tree(
+    tokens = stream_tree(
         tree, models, prompt, generator=generator, max_tokens=max_tokens, sampling=sampling,
-        children=children, eos=eos, costs=costs, completion=completion,
-    ):  # fmt: skip
-        pass
+        children=children, eos=eos, stop=stop, costs=costs, completion=completion,
+    )  # fmt: skip
+    hand_out(tokens, on_token)
     return completion
 
 
