@@ -9,7 +9,7 @@ torch = pytest.importorskip("torch")
 
 from validate import draws  # noqa: E402
 from validate.sampling import DenseLaw, PointLaw, Sampling  # noqa: E402
-from validate.verify import correction  # noqa: E402
+from validate.verify import accept_probability, correction  # noqa: E402
 
 DTYPES = (np.float32, np.float64)
 SIZES = (1, 2, 255, 256, 257, 700, 1024)
@@ -85,13 +85,32 @@ def test_a_point_and_its_dense_law_have_the_same_correction(dtype, lenience):
     assert float(as_point[token]) == 0.0
 
 
-def test_nothing_to_correct_is_said_and_not_divided_by():
-    law = DenseLaw(torch.tensor([0.5, 0.5]))
-    for draft in (law, DenseLaw(torch.tensor([0.5, 0.5], dtype=torch.float64))):
-        with pytest.raises(ValueError, match="p <= q everywhere"):
+@pytest.mark.parametrize(
+    ("p", "q", "token"),
+    [
+        ([0.30294069647789, 0.6970592737197876], [0.30294069647789, 0.6970593333244324], 1),
+        ([1.0, 2.345639636436867e-15], [1.0, 3.746540855331659e-08], 1),
+    ],
+)
+def test_what_rounding_rejects_follows_the_target(p, q, token):
+    """float32 laws that differ by rounding: the coin may reject, and then no mass is left."""
+    target, draft = DenseLaw(torch.tensor(p)), DenseLaw(torch.tensor(q))
+    assert accept_probability(target, draft, token) < 1.0
+    assert correction(target, draft) is target
+
+
+def test_a_law_that_is_no_number_is_said():
+    law = DenseLaw(torch.tensor([0.5, float("nan")]))
+    for draft in (DenseLaw(torch.tensor([0.5, 0.5])), PointLaw(0, 2, torch.float32)):
+        with pytest.raises(ValueError, match="a law is not a number"):
             correction(law, draft)
-    with pytest.raises(ValueError, match="p <= q everywhere"):
-        correction(DenseLaw(torch.tensor([0.0, 1.0])), PointLaw(1, 2, torch.float32))
+
+
+def test_no_temperature_between_greedy_and_what_float32_holds():
+    with pytest.raises(ValueError, match=r"temperature must be 0 or >= 1e-06, got 1e-40"):
+        Sampling(1e-40)
+    law = Sampling(1e-6).law(torch.tensor([[30.0, -30.0, 29.0]])).dense()
+    assert law.tolist() == [[1.0, 0.0, 0.0]]
 
 
 def kept_by_sorting(logits, top_p):

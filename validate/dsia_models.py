@@ -142,12 +142,11 @@ def self_draft(target: TransformersModel, setting: Setting | str) -> SelfDraft |
             module = _with_head(module, part.head)
         if isinstance(part, Int8):
             module = _with_int8(module, part)
-    draft = SelfDraft(module, target=target, setting=setting)
     window = next((part for part in parts if isinstance(part, SlidingWindow)), None)
-    if window is None:
-        return draft
-    _check_window(module, window)
-    return WindowDraft(draft, window, setting)
+    if window is not None:
+        _check_window(module, window)
+    draft = SelfDraft(module, target=target, setting=setting)
+    return draft if window is None else WindowDraft(draft, window, setting)
 
 
 def kept_layers(setting: Setting, count: int) -> tuple[int, ...]:

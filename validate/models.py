@@ -111,6 +111,12 @@ class TransformersModel:
     module : transformers.PreTrainedModel
         In evaluation mode; its device and dtype are kept.
     name : str
+
+    Raises
+    ------
+    ValueError
+        If passes over a growing cache of keys and values, after going back in it, do not give
+        the logits of one whole pass (state-space and hybrid models; some very old ones).
     """
 
     def __init__(self, module: Any, *, name: str) -> None:
@@ -118,7 +124,8 @@ class TransformersModel:
         self.name = name
         config = module.config.get_text_config()
         self.vocab_size = int(config.vocab_size)
-        self.max_positions = int(getattr(config, "max_position_embeddings", 1 << 20))
+        self.max_positions = _context(config)
+        _check_cache(self)
 
     @property
     def device(self) -> torch.device:
@@ -130,6 +137,56 @@ class TransformersModel:
 
     def start(self) -> "TransformersSession":
         return TransformersSession(self)
+
+
+def _context(config: Any) -> int:
+    """Positions that a model may hold; of one whose rope changes with the length, until it does.
+
+    Under longrope all keys would have to be turned again when a text outgrows the original
+    context, and those in a cache are not.
+    """
+    most = int(getattr(config, "max_position_embeddings", 1 << 20))
+    for name in ("rope_parameters", "rope_scaling"):
+        rope = getattr(config, name, None) or {}
+        if isinstance(rope, Mapping) and rope.get("rope_type", rope.get("type")) == "longrope":
+            original = rope.get("original_max_position_embeddings")
+            original = original or getattr(config, "original_max_position_embeddings", None)
+            most = min(most, int(original or most))
+    return most
+
+
+def _check_cache(model: TransformersModel) -> None:
+    n_tokens = min(7, model.max_positions)
+    tokens = [(3 * i + 1) % model.vocab_size for i in range(n_tokens)]
+    half = (n_tokens + 1) // 2
+    refusal = (
+        f"{model.name} ({type(model.module).__name__}) does not read a text through a growing "
+        "cache of keys and values as it reads it whole, so what it writes would be wrong: only "
+        "causal models with attention in every layer can be decoded"
+    )
+    try:
+        with torch.inference_mode():
+            ids = torch.tensor([tokens], device=model.device)
+            whole = model.module(input_ids=ids, use_cache=False).logits[0]
+        session = TransformersSession(model)
+        found = [session.extend(tokens[:half], half)]
+        if n_tokens > half:
+            session.extend(tokens[:1], 1)
+            session.rewind(half)
+            found.append(session.extend(tokens[half:], n_tokens - half))
+    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
+        raise ValueError(refusal) from error
+    if not near(torch.cat(found), whole):
+        raise ValueError(refusal)
+
+
+def near(found: Tensor, expected: Tensor) -> bool:
+    """Whether logits of the same text agree but for rounding, (positions, vocab_size)."""
+    spread = expected - expected.mean(dim=-1, keepdim=True)
+    within = (
+        2000.0 * min(torch.finfo(expected.dtype).eps, 1e-4) * max(float(spread.abs().max()), 1)
+    )
+    return bool(float((found - expected).abs().max()) <= within)
 
 
 class TransformersSession:

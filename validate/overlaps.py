@@ -51,14 +51,14 @@ class Overlaps:
         """Return plain JSON data."""
 
         def rounded(part: dict[str, list[float]]) -> dict[str, list[float]]:
-            return {pair: [round(x, 5) for x in values] for pair, values in part.items()}
+            return {pair: [round(x, 9) for x in values] for pair, values in part.items()}
 
         return {
             "contexts": self.contexts,
             "overlap": rounded(self.overlap),
             "kept": rounded(self.kept),
             "calls": {
-                pair: [[round(x, 5) for x in call] for call in calls]
+                pair: [[round(x, 9) for x in call] for call in calls]
                 for pair, calls in self.calls.items()
             },
             "proposed": self.proposed,

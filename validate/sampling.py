@@ -15,6 +15,8 @@ from torch import Tensor
 from cscalc._checks import check_int, check_number
 from validate import draws
 
+COLDEST = 1e-6  # logits divided by less overflow float32
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
@@ -23,7 +25,7 @@ class Sampling:
     Attributes
     ----------
     temperature : float
-        >= 0; 0 is greedy (the lowest index wins a tie).
+        0 or >= 1e-6; 0 is greedy (the lowest index wins a tie).
     top_k : int or None
         Keep the `top_k` likeliest tokens (and ties with the last of them).
     top_p : float or None
@@ -54,6 +56,11 @@ class Sampling:
 
     def __post_init__(self) -> None:
         check_number("temperature", self.temperature, least=0.0)
+        if 0.0 < self.temperature < COLDEST:
+            raise ValueError(
+                f"temperature must be 0 or >= {COLDEST:g}, got {self.temperature:g}: use 0 for "
+                "greedy decoding"
+            )
         if self.top_k is not None:
             check_int("top_k", self.top_k, least=1)
         if self.top_p is not None and check_number("top_p", self.top_p, 0.0, 1.0) == 0.0:

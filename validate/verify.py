@@ -1,5 +1,7 @@
 """Accept and correct: the one step that keeps the output law the reviewer's own."""
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -37,32 +39,32 @@ def accept_probability(target: Law, draft: Law, token: int, lenience: float = 1.
 def correction(target: Law, draft: Law, lenience: float = 1.0) -> Law:
     r"""Law to draw from after a rejection: :math:`(f p - q)_+` normalised.
 
+    Where that has no mass, rounding alone has rejected, with a chance of about 1e-7 in float32,
+    and the token follows the target's own law.
+
     Raises
     ------
     ValueError
-        If p <= q everywhere, so that nothing can be rejected.
+        If a law holds nan.
     """
     if isinstance(target, PointLaw):
-        if draft.prob(target.token) >= 1.0:
-            raise ValueError(f"p <= q everywhere (both at {target.token}): nothing to reject")
         return target
     own = target.dense()
+    found: Law
     if own.device.type == "cpu" and not isinstance(draft, PointLaw):
-        return ExcessLaw(own, draft.dense(), lenience)
-    excess = lenience * own  # a copy
-    if isinstance(draft, PointLaw):
-        excess[draft.token] -= 1.0
+        found = over = ExcessLaw(own, draft.dense(), lenience)
+        mass = over.mass
     else:
-        excess -= draft.dense().to(own.device)
-    mass = float(excess.clamp_(min=0.0).sum(dtype=torch.float64))
-    check_mass(mass)
-    return DenseLaw(excess / mass)
-
-
-def check_mass(mass: float) -> None:
-    """Raise ValueError if nothing can be rejected: dividing by the mass would hand back nan."""
-    if not mass > 0.0:
-        raise ValueError(f"p <= q everywhere (mass {mass}), so nothing can be rejected")
+        excess = lenience * own  # a copy
+        if isinstance(draft, PointLaw):
+            excess[draft.token] -= 1.0
+        else:
+            excess -= draft.dense().to(own.device)
+        mass = float(excess.clamp_(min=0.0).sum(dtype=torch.float64))
+        found = DenseLaw(excess / mass)
+    if math.isnan(mass):
+        raise ValueError("a law is not a number: the model's logits overflow, try a wider dtype")
+    return found if mass > 0.0 else target
 
 
 class ExcessLaw:
@@ -80,19 +82,18 @@ class ExcessLaw:
         self._dtype = own.dtype
         self._weights = own.numpy(), draft.numpy(), factor
         self._sums = draws.excess_sums(*self._weights)
-        self._mass = float(self._sums.sum())
-        check_mass(self._mass)
+        self.mass = float(self._sums.sum())  # 0 where p <= q everywhere: nothing to draw
 
     def prob(self, token: int) -> float:
         own, draft, factor = self._weights
-        return max(factor * float(own[token]) - float(draft[token]), 0.0) / self._mass
+        return max(factor * float(own[token]) - float(draft[token]), 0.0) / self.mass
 
     def draw(self, uniform: float) -> int:
         return int(draws.invert_excess(*self._weights, self._sums, uniform))
 
     def dense(self) -> Tensor:
         own, draft, factor = self._weights
-        excess = np.maximum(factor * own - draft, 0.0) / self._mass
+        excess = np.maximum(factor * own - draft, 0.0) / self.mass
         return torch.from_numpy(excess).to(self._dtype)
 
 
