@@ -69,6 +69,25 @@ def check_lengths(name: str, values: npt.ArrayLike, least: int = 0) -> Floats:
     return lengths
 
 
+def check_shapes(**values: npt.ArrayLike | None) -> None:
+    """Raise ValueError, naming the shapes, unless all arrays broadcast to one shape."""
+    arrays = {n: v for n, v in values.items() if v is not None and not isinstance(v, int | float)}
+    if len(arrays) < 2:
+        return
+    try:
+        shapes = {name: np.shape(value) for name, value in arrays.items()}
+    except ValueError:  # no regular array: the check of that field says so
+        return
+    try:
+        np.broadcast_shapes(*shapes.values())
+    except ValueError:
+        told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+        raise ValueError(
+            f"these shapes do not broadcast: {told}: give equally many entries, or a new axis for "
+            f"a grid, such as {next(iter(shapes))}[:, None]"
+        ) from None
+
+
 def check_choice(name: str, value: Any, choices: Sequence[str]) -> str:
     """Return `value` if it is one of `choices`."""
     if value not in choices:

@@ -3,33 +3,58 @@
 import json
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 
 def check_folder(path: Path) -> None:
-    """Raise ValueError if the folder that is to hold `path` is not there."""
+    """Raise ValueError if `path` is a folder, or the folder that is to hold it is not there."""
+    if path.is_dir():
+        raise ValueError(f"cannot write {path}: it is a folder: give the name of a file in it")
     if not path.parent.is_dir():
         raise ValueError(f"cannot write {path}: there is no folder {path.parent}: create it first")
 
 
-def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write `text` to a temporary neighbour, then rename it over `path`."""
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a temporary neighbour to write, then rename it over `path`; no trace on failure.
+
+    Raises
+    ------
+    ValueError
+        If `path` is a folder, or its folder is not there.
+    OSError
+        Of the kind that went wrong, naming `path`.
+    """
     target = Path(path)
     check_folder(target)
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    temporary = None
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        os.close(handle)
+        yield Path(temporary)
         umask = os.umask(0)
         os.umask(umask)
         Path(temporary).chmod(0o666 & ~umask)
         Path(temporary).replace(target)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise type(error)(
+            f"cannot write {target} ({error.strerror or error}): choose a folder with room, where "
+            f"files can be created"
+        ) from None
+    finally:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write `text` to a temporary neighbour, then rename it over `path`."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_json(path: str | os.PathLike[str], data: Any) -> None:

@@ -19,8 +19,8 @@ def alpha_matrix(name: str, alphas: npt.ArrayLike, n_drafts: int | None = None) 
     Raises
     ------
     ValueError
-        If the shape is neither form (for `n_drafts` drafts, if given), or a rate that is read
-        lies outside [0, 1].
+        If the shape is neither form (for `n_drafts` drafts, if given), a rate that is read
+        lies outside [0, 1], or the matrix looks transposed: 0 where it is read, not 0 below.
     """
     given = as_floats(name, alphas)
     n = given.shape[0] - (given.ndim == 2) if n_drafts is None and given.ndim else n_drafts or 0
@@ -35,6 +35,11 @@ def alpha_matrix(name: str, alphas: npt.ArrayLike, n_drafts: int | None = None) 
             matrix[:draft, draft] = rate
         return matrix
     rows, columns = np.triu_indices(size, 1)  # only i < j is read
+    if n and not given[rows, columns].any() and (given.T[rows, columns] > 0.0).any():
+        raise ValueError(
+            f"{name} looks transposed: all rates above the diagonal, {name}[reviewer, draft], are "
+            f"0, and those below it are not: give its transpose"
+        )
     matrix[rows, columns] = check_rates(name, given[rows, columns])
     return matrix
 

@@ -4,7 +4,6 @@ import functools
 import inspect
 import math
 import os
-import tempfile
 import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from cscalc._files import check_folder, replacing
 from cscalc.records import RecordLog
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class SweepStore:
         self.path = Path(path)
         if self.path.suffix != ".nc":
             raise ValueError(f"store must be a netCDF file, name.nc, got {str(path)!r}")
+        check_folder(self.path)
         record = self.path.with_name(f"{self.path.name}.jsonl")
         if self.path.exists() and not record.exists():
             raise ValueError(
@@ -69,17 +70,13 @@ class SweepStore:
 
     def write(self, dataset: "xr.Dataset") -> None:
         """Write netCDF, whole or not at all."""
-        handle, temporary = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
-        os.close(handle)
-        try:
+        with replacing(self.path) as temporary:
             dataset.to_netcdf(temporary)
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(temporary).chmod(0o666 & ~umask)
-            Path(temporary).replace(self.path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+
+    def drop_if_empty(self) -> None:
+        """Delete a record that holds no chunk, so that a corrected sweep is not refused."""
+        if not self.log.records:
+            self.log.path.unlink(missing_ok=True)
 
 
 def _encode(values: npt.NDArray[Any]) -> dict[str, Any]:

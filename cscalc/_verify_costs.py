@@ -1,6 +1,8 @@
 """Cost of verifying several positions in one pass: V(m) as it is given, checked and tabulated."""
 
+import pickle
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,8 +23,8 @@ def checked_curves(
         return {}
     given: Mapping[Any, Any] = verify if isinstance(verify, Mapping) else {0: verify}
     curves: dict[int, Floats | Curve] = {}
-    for model, curve in sorted(given.items()):
-        check_int("verify model", model, least=0)
+    for key, curve in sorted(given.items()):
+        model = check_int("verify model", key, least=0)
         if model > n_drafts:
             raise ValueError(f"verify names model {model}, but there are models 0..{n_drafts}")
         if model in one_shot:
@@ -71,6 +73,38 @@ def tabulated(curve: Floats | Curve | None, model: int, most: int) -> Floats:
     else:
         values = np.asarray(curve)
     return np.concatenate([[0.0], values])  # index m
+
+
+def portable(curves: Mapping[int, Floats | Curve]) -> dict[int, Any]:
+    """Curves that can be pickled; a function that pickle cannot name is packed by cloudpickle.
+
+    Raises
+    ------
+    TypeError
+        If there is such a function, and no cloudpickle (it comes with Dask).
+    """
+    return {model: _packed(model, curve) for model, curve in curves.items()}
+
+
+def _packed(model: int, curve: Floats | Curve) -> Any:
+    if not callable(curve):
+        return np.array(curve)
+    try:
+        pickle.dumps(curve)
+    except (pickle.PicklingError, AttributeError, TypeError):
+        try:
+            return import_module("cloudpickle").dumps(curve)
+        except Exception:
+            raise TypeError(
+                f"verify of model {model} is a function that cannot be pickled (a lambda, or one "
+                f"defined in a function): give an array, or a function of a module"
+            ) from None
+    return curve
+
+
+def unpacked(curves: Mapping[int, Any]) -> dict[int, Any]:
+    """What `portable` made, as it was."""
+    return {m: pickle.loads(c) if isinstance(c, bytes) else c for m, c in curves.items()}
 
 
 def curves_from_json(verify: object) -> dict[int, Any]:

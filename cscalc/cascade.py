@@ -42,10 +42,10 @@ class Draft:
     until: int | None = None
 
     def __post_init__(self) -> None:
-        check_int("model", self.model, least=1)
-        check_int("length", self.length, least=1)
+        _set_int(self, "model", self.model)
+        _set_int(self, "length", self.length)
         if self.until is not None:
-            check_int("until", self.until, least=1)
+            _set_int(self, "until", self.until)
 
     def __repr__(self) -> str:
         stop = "" if self.until is None else f", until={self.until}"
@@ -87,7 +87,7 @@ class Review:
     until: int | None = None
 
     def __post_init__(self) -> None:
-        check_int("model", self.model, least=1)
+        _set_int(self, "model", self.model)
         _check_segments(self.drafts, self.model)
         if not self.drafts:
             raise ValueError("a review needs at least one draft, got drafts=()")
@@ -96,7 +96,7 @@ class Review:
                 f"give exactly one of rounds, until; got rounds={self.rounds}, until={self.until}"
             )
         name, stop = ("until", self.until) if self.rounds is None else ("rounds", self.rounds)
-        check_int(name, stop, least=1)
+        _set_int(self, name, stop)
 
     def __repr__(self) -> str:
         stop = f"rounds={self.rounds}" if self.until is None else f"until={self.until}"
@@ -317,6 +317,13 @@ def _length_range(drafts: tuple[Segment, ...]) -> tuple[int, int]:
             calls = segment.rounds if isinstance(segment, Review) and segment.rounds else 1
             least, most = least + calls * low, most + calls * high
     return least, most
+
+
+def _set_int(segment: object, name: str, value: object) -> None:
+    """Check a number of a segment; one of numpy's becomes an int, which JSON can hold."""
+    number = check_int(name, value, least=1)
+    if type(value) is not int:
+        object.__setattr__(segment, name, number)
 
 
 def _check_segments(drafts: object, reviewer: int) -> None:

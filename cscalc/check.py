@@ -232,9 +232,9 @@ def check(
     >>> check(5, 2000, seed=1, plant="bonus").holds
     False
     """
-    check_int("n_cascades", n_cascades, least=1)
-    check_int("n_cycles", n_cycles, least=1000)
-    check_int("seed", seed, least=0)
+    n_cascades = check_int("n_cascades", n_cascades, least=1)
+    n_cycles = check_int("n_cycles", n_cycles, least=1000)
+    seed = check_int("seed", seed, least=0)
     if not 0.0 < check_number("alarm", alarm) < 1.0:
         raise ValueError(f"alarm must lie strictly between 0 and 1, got {alarm:g}: try 0.001")
     if plant is not None:

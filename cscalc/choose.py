@@ -37,7 +37,8 @@ def optimal_for_prompts(profile: Profile, *, max_length: int = 64, max_depth: in
     -------
     Plan
         Its numbers (EWIF, tokens per cycle, cost) are those of one pooled rate, as for any
-        plan; ``limits["own_rates"]`` holds the chosen cascade's numbers over the prompts.
+        plan; ``limits["own_rates"]`` holds the chosen cascade's numbers over the prompts, and
+        whether "replay" or the exact "law" gave them.
 
     Raises
     ------
@@ -100,16 +101,16 @@ def optimal_for_prompts(profile: Profile, *, max_length: int = 64, max_depth: in
     def top(n: int) -> list[Cascade]:
         return sorted(scores, key=lambda cascade: -scores[cascade][2])[:n]
 
-    best = climb(top(1)[0], by_rates, pairs=True)
+    best, by = climb(top(1)[0], by_rates, pairs=True), "law"
     if has_places(profile):
         scores = {cascade: by_replay(cascade) for cascade in top(SHORTLIST)}
-        best = climb(top(1)[0], by_replay, pairs=False)
+        best, by = climb(top(1)[0], by_replay, pairs=False), "replay"
     tokens, cost, ewif = scores[best]
     others = [Alternative.of(one.cascade, profile) for one in pooled.alternatives]
     limits = {
         **pooled.limits,
         "proved": False,
         "chosen_on": f"the own rates of {len(own)} prompts",
-        "own_rates": {"ewif": ewif, "tokens_per_cycle": tokens, "cycle_cost": cost},
+        "own_rates": {"ewif": ewif, "tokens_per_cycle": tokens, "cycle_cost": cost, "by": by},
     }
     return make_plan(profile, best, others, limits)

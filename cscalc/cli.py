@@ -15,9 +15,9 @@ from cscalc.cli_arguments import (
     Verify,
     checkpoints_of,
     grid,
+    read_both,
     read_profile,
 )
-from cscalc.cli_arguments import read_cascade as read_cascade
 
 app = typer.Typer(
     add_completion=False,
@@ -45,9 +45,12 @@ def optimal(
 
     A measured profile is optimised over its prompts, each with its own acceptance rates.
     """
+    from cscalc._files import check_folder
     from cscalc.choose import optimal_for_prompts
     from cscalc.optimize import optimal_config
 
+    if output is not None:
+        check_folder(output)  # before the work, not after it
     known = read_profile(profile, alphas, costs, one_shot, verify)
     by_prompt = bool((known.measurement or {}).get("prompts")) and not one_rate
     choose = optimal_for_prompts if by_prompt else optimal_config
@@ -63,7 +66,9 @@ def optimal(
 
 @app.command()
 def ewif(
-    cascade: Annotated[str, typer.Argument(help="JSON of a cascade, or a file that holds it.")],
+    cascade: Annotated[
+        str, typer.Argument(help="JSON of a cascade, or a file: a cascade or a plan.")
+    ],
     profile: ProfilePath = None,
     alphas: Alphas = None,
     costs: Costs = None,
@@ -76,7 +81,7 @@ def ewif(
     """
     from cscalc.theory.law import cycle_law
 
-    law = cycle_law(read_cascade(cascade), read_profile(profile, alphas, costs, one_shot, verify))
+    law = cycle_law(*read_both(cascade, profile, alphas, costs, one_shot, verify))
     typer.echo(
         json.dumps(
             {
@@ -92,7 +97,9 @@ def ewif(
 
 @app.command()
 def simulate(
-    cascade: Annotated[str, typer.Argument(help="JSON of a cascade, or a file that holds it.")],
+    cascade: Annotated[
+        str, typer.Argument(help="JSON of a cascade, or a file: a cascade or a plan.")
+    ],
     profile: ProfilePath = None,
     alphas: Alphas = None,
     costs: Costs = None,
@@ -104,10 +111,13 @@ def simulate(
     """Simulate one cascade, event by event."""
     import numpy as np
 
+    from cscalc._checks import check_int
     from cscalc.simulate.events import simulate as run
 
-    known = read_profile(profile, alphas, costs, one_shot, verify)
-    tally = run(read_cascade(cascade), known, cycles, rng=np.random.default_rng(seed))
+    one, known = read_both(cascade, profile, alphas, costs, one_shot, verify)
+    check_int("--cycles", cycles, least=1)
+    check_int("--seed", seed, least=0)
+    tally = run(one, known, cycles, rng=np.random.default_rng(seed))
     low, high = tally.interval(0.95)
     typer.echo(
         json.dumps(
@@ -152,6 +162,12 @@ def check(
     found = run(cascades, cycles, seed=seed, alarm=alarm, plant=plant)
     wide = None if sys.stderr.isatty() else 110  # a file has no width
     Console(stderr=True, width=wide).print(found.table())
+    if found.cycles < cycles:
+        typer.echo(
+            f"a planted error runs in plain Python, so {found.cycles:,} cycles a cascade were "
+            f"simulated, not {cycles:,}",
+            err=True,
+        )
     if picture is not None:
         found.picture(picture)
         typer.echo(f"written: {picture}", err=True)
@@ -180,8 +196,13 @@ def sweep(
 
     Example: python -m cscalc sweep --alpha .5:.9:9 --cost .01,.1 --length 0:12:13 -o ewif.nc
     """
+    from cscalc._checks import check_costs, check_lengths, check_rates
     from cscalc.sweep import sweep as run
     from cscalc.theory.speculative import speculative_ewif
+
+    alphas = check_rates("--alpha", grid("--alpha", alpha))  # all before anything is written
+    costs = check_costs("--cost", grid("--cost", cost))
+    lengths = check_lengths("--length", grid("--length", length))
 
     found = run(
         speculative_ewif,
@@ -192,9 +213,9 @@ def sweep(
         scheduler=scheduler,
         workers=workers,
         progress=sys.stderr.isatty(),
-        alpha=grid("--alpha", alpha),
-        cost=grid("--cost", cost),
-        length=grid("--length", length),
+        alpha=alphas,
+        cost=costs,
+        length=lengths,
     )
     best = found["ewif"][found["ewif"].argmax(...)]
     typer.echo(
@@ -267,7 +288,7 @@ def run_app(application: typer.Typer, name: str) -> None:
     except KeyboardInterrupt:
         typer.echo("interrupted: run the same command again to go on", err=True)
         sys.exit(130)
-    except (ValueError, TypeError, FileNotFoundError, PermissionError) as error:
+    except (ValueError, TypeError, OSError) as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
 

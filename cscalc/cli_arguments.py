@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+PLAN = "cscalc/plan"
 ProfilePath = Annotated[
-    Path | None, typer.Option("--profile", help="A profile.json (see python -m validate measure).")
+    Path | None,
+    typer.Option("--profile", help="A profile.json (python -m validate measure), or a plan.json."),
 ]
 Alphas = Annotated[
     str | None,
@@ -34,21 +36,48 @@ def read_cascade(text: str) -> Any:
         data = read_json(text)
     if isinstance(data, list):
         data = {"schema": SCHEMA, "version": 1, "drafts": data}
-    if isinstance(data, dict) and data.get("schema") == "cscalc/plan":
+    if isinstance(data, dict) and data.get("schema") == PLAN:
         data = data["cascade"]
     return Cascade.from_dict(data)
+
+
+def read_both(
+    text: str,
+    path: Path | None,
+    alphas: str | None,
+    costs: str | None,
+    one_shot: str,
+    verify: str | None,
+) -> tuple[Any, Any]:
+    """A cascade and a profile; a file that holds a plan is both where nothing else is given."""
+    cascade = read_cascade(text)
+    given = path is not None or alphas is not None or costs is not None or one_shot or verify
+    if not given and not text.lstrip().startswith(("[", "{")) and _is_plan(Path(text)):
+        path = Path(text)
+    return cascade, read_profile(path, alphas, costs, one_shot, verify)
+
+
+def _is_plan(path: Path) -> bool:
+    from cscalc._files import read_json
+
+    data = read_json(path)
+    return isinstance(data, dict) and data.get("schema") == PLAN
 
 
 def read_profile(
     path: Path | None, alphas: str | None, costs: str | None, one_shot: str, verify: str | None
 ) -> Any:
-    """A profile from a file, or from rates and costs on the command line."""
+    """A profile from a file (its own, or a plan's), or from rates and costs given as text."""
+    from cscalc._files import read_json
     from cscalc.profile import Profile
 
     if path is not None:
         if alphas is not None or costs is not None or one_shot or verify is not None:
             raise ValueError("give either --profile or --alphas and --costs, not both")
-        return Profile.load(path)
+        data = read_json(path)
+        if isinstance(data, dict) and data.get("schema") == PLAN and "profile" in data:
+            return Profile.from_dict(data["profile"], source=f"{path}, its profile")
+        return Profile.from_dict(data, source=str(path))
     if alphas is None or costs is None:
         raise ValueError("give --profile, or both --alphas and --costs")
     rows = [numbers("--alphas", row) for row in alphas.split(";")]
@@ -63,9 +92,12 @@ def read_profile(
 def numbers(option: str, text: str) -> list[float]:
     """Read '1,.5,.2' as numbers; ValueError names the option."""
     try:
-        return [float(part) for part in text.replace(" ", ",").split(",") if part]
+        found = [float(part) for part in text.replace(" ", ",").split(",") if part]
     except ValueError:
         raise ValueError(f"{option} must be numbers parted by commas, got {text!r}") from None
+    if not found:
+        raise ValueError(f"{option} holds no number, got {text!r}: give at least one, such as .5")
+    return found
 
 
 def grid(option: str, text: str) -> list[float]:

@@ -8,6 +8,7 @@ of vLLM (``--speculative-config``, ``num_speculative_tokens_per_batch_size``), o
 """
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -102,9 +103,10 @@ def export(
     plan : Plan
         From `optimal_config`, or loaded.
     engine : {"transformers", "vllm", "sglang", "llama.cpp"}
-        What is to run it.
+        What is to run it, in upper or lower case.
     checkpoints : mapping from model to str, optional
-        Name or path of each draft model's checkpoint; default: its name in the profile.
+        Name or path of each draft model's checkpoint; default: its name in the profile. A
+        profile without names leaves a placeholder, "draft 1", and a note says so.
     lookup : (int, int)
         Shortest and longest n-gram that is looked up, tokens, for one-shot drafts; the
         default is prompt lookup's.
@@ -119,8 +121,9 @@ def export(
     Raises
     ------
     TypeError, ValueError
-        If the engine is unknown, `lookup` is no range, or `batch_lengths` is given for an
-        engine without such a table or for another model than the one exported.
+        If the engine is unknown, `checkpoints` names no draft of the plan, `lookup` is no range,
+        or `batch_lengths` is given for an engine without such a table or for another model than
+        the one exported.
 
     Notes
     -----
@@ -138,7 +141,8 @@ def export(
     --spec-type draft-simple -md small.gguf --spec-draft-n-max 6 --spec-draft-n-min 0 \
 --spec-draft-p-min 0
     """
-    check_choice("engine", engine, ENGINES)
+    engine = check_choice("engine", engine.lower() if isinstance(engine, str) else engine, ENGINES)
+    given = _checkpoints(checkpoints, plan.profile)
     least, most = lookup
     if check_int("lookup", least, least=1) > check_int("lookup", most, least=1):
         raise ValueError(f"lookup must be (shortest, longest) n-gram, got {lookup!r}")
@@ -147,8 +151,10 @@ def export(
     chosen = _Chosen(0, 0, False, "", lookup, ())
     if cascade.drafts:
         model, length = _single(cascade, profile) or (0, 0)
-        name = (checkpoints or {}).get(model, profile.names[model])
+        name = given.get(model, profile.names[model])
         one_shot = model in profile.one_shot
+        if not one_shot and re.fullmatch(r"draft \d+", name):
+            notes.append(f'"{name}" is a placeholder: put that model\'s checkpoint in its place.')
         chosen = _Chosen(model, length, one_shot, name, lookup, tuple(batch_lengths))
     if batch_lengths and engine != "vllm":
         raise ValueError(f"{engine} takes no table of draft lengths by batch size: only vllm does")
@@ -167,6 +173,30 @@ def export(
     if not cascade.drafts:
         notes.append("Plain decoding: leave speculative decoding off.")
     return EngineSettings(engine, settings, text, cascade, ewif(cascade, profile), (*notes, *more))
+
+
+def _checkpoints(given: Mapping[int, str] | None, profile: Profile) -> dict[int, str]:
+    """Checkpoints by model, each a draft of the profile."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise TypeError(
+            f"checkpoints must map models to names, got {given!r}: write {{1: 'name'}}"
+        )
+    found = {}
+    for key, name in given.items():
+        model = check_int("checkpoints model", key, least=1)
+        if model > profile.n_drafts:
+            raise ValueError(
+                f"checkpoints name model {model}, but the plan has drafts 1..{profile.n_drafts}: "
+                f"use their numbers"
+            )
+        if not isinstance(name, str):
+            raise TypeError(
+                f"the checkpoint of model {model} must be a name or path, got {name!r}"
+            )
+        found[model] = name
+    return found
 
 
 def _single(cascade: Cascade, profile: Profile) -> tuple[int, int] | None:

@@ -7,6 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cscalc._checks import check_int, check_number
+from cscalc._fit import LONGEST
+from cscalc._plan_words import curve_ends
 from cscalc._search import Found, Space, most_tokens
 from cscalc._search_laws import Judge, ceilings, stand_ins
 from cscalc._search_proof import Proof, ewif_bound
@@ -60,8 +62,9 @@ def optimal_config(
     -------
     Plan
         The cascade, its predicted numbers, and the best found of every kind and set of models.
-        ``plan.limits["proved"]`` says whether it is proved to be the best, and
-        ``plan.limits["bound"]`` what no cascade exceeds (see Notes).
+        ``plan.limits["verify_ends"]`` holds, by reviewer, the positions at which a verification
+        cost ends within the search, if any does; ``plan.limits["proved"]`` says whether it is
+        proved to be the best, and ``plan.limits["bound"]`` what no cascade exceeds (see Notes).
 
     Raises
     ------
@@ -135,10 +138,14 @@ def optimal_config(
         "max_depth": check_int("max_depth", max_depth, least=0),
         "tolerance": check_number("tolerance", tolerance, least=0.0, most=0.1),
     }
+    if max_length > LONGEST // 4:  # `most_tokens` may stand in front of a reviewer
+        raise ValueError(f"max_length must be <= {LONGEST // 4}, got {max_length}: take less")
     if proof_steps is None:
         proof_steps = STEPS if profile.n_drafts <= 4 else STEPS_OF_MANY
     check_int("proof_steps", proof_steps, least=0)
     limits["most_tokens"] = most_tokens(max_length)
+    if ends := curve_ends(profile, limits["most_tokens"]):
+        limits["verify_ends"] = {str(model): most for model, most in ends.items()}
     independent = isinstance(profile.acceptance, Independent)
     if independent:
         cascades, limits["proved"] = _independent(profile, limits, proof_steps)

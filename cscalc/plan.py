@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from cscalc._files import read_json, write_json
 from cscalc._html import paragraphs, scrolled, table
-from cscalc.cascade import Cascade, describe
+from cscalc._plan_words import sentences
+from cscalc.cascade import Cascade
 from cscalc.diagram import cascade_svg
 from cscalc.profile import Profile
 from cscalc.theory.law import CycleLaw, cycle_law
@@ -114,13 +115,15 @@ class Plan:
         return cycle_law(self.cascade, self.profile)
 
     def best_without(self, model: int) -> Alternative:
-        """Best alternative that does not use `model`."""
-        return next(one for one in self.alternatives if model not in one.cascade.models)
+        """Best alternative that does not use `model`; plain decoding if none is known."""
+        known = (one for one in self.alternatives if model not in one.cascade.models)
+        return next(known, None) or Alternative.of(Cascade(()), self.profile)
 
     def cost_break_even(self, model: int) -> float:
-        """Largest cost of `model` (target passes) at which this cascade still pays.
+        """Largest cost of `model` (target passes) at which this cascade, unchanged, still pays.
 
-        At that cost the chosen cascade is as fast as the best alternative without `model`.
+        At that cost the chosen cascade, with the lengths it has, is as fast as the best
+        alternative without `model`. A dearer `model` may still pay with other lengths.
         """
         if model not in self.cascade.models:
             raise ValueError(f"model {model} is not in the chosen cascade {self.cascade}")
@@ -131,67 +134,11 @@ class Plan:
         return (law.mean / self.best_without(model).ewif - others) / passes
 
     def explain(self) -> str:
-        """Say in words what was chosen, against what, and which term decides."""
-        names, law = self.profile.names, self.law
-        own = self.limits.get("own_rates")
-        head = "Best" if own is None else f"Chosen on {self.limits['chosen_on']}"
-        lines = [f"{head}: {self._shown(self.cascade)} ({self.kind})."]
-        if own is not None:
-            lines.append(
-                f"EWIF {own['ewif']:.4g} over these prompts: {own['tokens_per_cycle']:.4g} tokens "
-                f"per cycle / {own['cycle_cost']:.4g} target passes per cycle."
-            )
-        at_one_rate = "" if own is None else " with one rate for all prompts"
-        lines.append(
-            f"EWIF {self.ewif:.4g}{at_one_rate} = {law.mean:.4g} tokens per cycle / "
-            f"{law.cost:.4g} target passes per cycle."
-        )
-        spent = [(float(c), names[m]) for m, c in enumerate(law.costs) if c > 0.0]
-        parts = ", ".join(f"{name} {100 * c / law.cost:.1f} %" for c, name in sorted(spent)[::-1])
-        lines.append(f"Where a cycle's time goes: {parts}.")
-        if own is None:
-            lines += [self._verdict(model) for model in range(1, self.profile.n_drafts + 1)]
-        elif self.alternatives[0].cascade != self.cascade:
-            top = self.alternatives[0]
-            lines.append(
-                f"With one rate for all prompts {self._shown(top.cascade)} would look better "
-                f"(EWIF {top.ewif:.4g}); prompts on which it accepts little have most of the "
-                f"cycles, which one rate hides."
-            )
-        return "\n".join([*lines, *self._optimality()])
+        """Say in words what was chosen, on which rates, against what, and how surely."""
+        return "\n".join(sentences(self))
 
-    def _optimality(self) -> Iterator[str]:
-        """How far from the best the plan can be, if that is known."""
-        bound = self.limits.get("bound")
-        if "own_rates" in self.limits or bound is None:
-            return
-        if self.limits.get("proved"):
-            yield "It is proved the best within its limits."
-        else:
-            yield (
-                f"Not proved the best: no cascade within its limits exceeds EWIF {bound:.6g} "
-                f"({100 * (bound / self.ewif - 1):.2g} % more)."
-            )
-
-    def _verdict(self, model: int) -> str:
-        name = self.profile.names[model]
-        if model in self.cascade.models:
-            rival = self.best_without(model)
-            return (
-                f"{name} pays: without it the best is {self._shown(rival.cascade)} at EWIF "
-                f"{rival.ewif:.4g}; it would still pay up to a cost of "
-                f"{self.cost_break_even(model):.4g} (now {self.profile.cost(model):.4g})."
-            )
-        rival_with = next((a for a in self.alternatives if model in a.cascade.models), None)
-        if rival_with is None:
-            return f"{name} does not pay."
-        return (
-            f"{name} does not pay: its best use, {self._shown(rival_with.cascade)}, gives "
-            f"{rival_with.ewif:.4g}."
-        )
-
-    def _shown(self, cascade: Cascade) -> str:
-        return describe(cascade.drafts, self.profile.names) or "plain decoding"
+    def __hash__(self) -> int:
+        return hash((self.profile, self.cascade, self.ewif))  # `limits` is a dict
 
     def __repr__(self) -> str:
         return (

@@ -1,5 +1,6 @@
 """What is known of a set of models: acceptance rates, costs, verification cost, and evidence."""
 
+import copy
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,15 @@ import numpy.typing as npt
 from cscalc._checks import Floats, check_costs, check_int
 from cscalc._files import read_json, write_json
 from cscalc._pairs import alpha_matrix, frozen
-from cscalc._verify_costs import Curve, Verify, checked_curves, curves_from_json, tabulated
+from cscalc._verify_costs import (
+    Curve,
+    Verify,
+    checked_curves,
+    curves_from_json,
+    portable,
+    tabulated,
+    unpacked,
+)
 from cscalc.acceptance import Acceptance, Independent
 from cscalc.cascade import Cascade, Review, walk
 
@@ -113,8 +122,17 @@ class Profile:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (
-            np.array(self.alphas), np.array(self.costs), self.one_shot, dict(self.verify),
+            np.array(self.alphas), np.array(self.costs), self.one_shot, portable(self.verify),
             self.names, self.measurement, self.acceptance,
+        )  # fmt: skip
+
+    def __copy__(self) -> "Profile":
+        return self  # frozen
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Profile":
+        return _rebuild(
+            self.alphas, self.costs, self.one_shot, dict(self.verify), self.names,
+            copy.deepcopy(self.measurement, memo), self.acceptance,
         )  # fmt: skip
 
     def __eq__(self, other: object) -> bool:
@@ -260,8 +278,8 @@ def _rebuild(
     acceptance: Acceptance,
 ) -> Profile:
     return Profile(
-        alphas, costs, one_shot=one_shot, verify=verify, names=names, measurement=measurement,
-        acceptance=acceptance,
+        alphas, costs, one_shot=one_shot, verify=unpacked(verify), names=names,
+        measurement=measurement, acceptance=acceptance,
     )  # fmt: skip
 
 

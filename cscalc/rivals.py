@@ -10,6 +10,7 @@ from math import ceil, inf
 import numpy as np
 
 from cscalc._checks import Floats, check_int, check_number
+from cscalc._fit import check_fit
 from cscalc.cascade import Cascade
 from cscalc.plan import Plan
 from cscalc.profile import Profile
@@ -96,7 +97,7 @@ def best_probability(
     found = [drawn.tokens_and_cost(one) for one in cascades]
     ewifs = np.stack([tokens / cost for tokens, cost in found])  # (cascades, resamples)
     wins = ewifs >= ewifs.max(axis=0) * (1.0 - _TIE)
-    return BestProbability(cascades, tuple(wins.mean(axis=1).tolist()), n_resamples)
+    return BestProbability(cascades, tuple(wins.mean(axis=1).tolist()), enough)
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,10 +242,18 @@ def _choice(
         own = "own_rates" in choice.limits if own_rates is None else own_rates
         rivals = [one.cascade for one in choice.alternatives if one.cascade != choice.cascade]
         known = choice.profile if profile is None else profile
+        check_fit(choice.cascade, known)
         return (choice.cascade, *rivals), known, own
+    if not isinstance(choice, Sequence) or isinstance(choice, str):
+        raise TypeError(
+            f"choice must be a Plan or a list of cascades, got {choice!r:.80}: give the "
+            f"recommended cascade and its rivals first, then the profile"
+        )
     cascades = tuple(choice)
     if not cascades or not all(isinstance(one, Cascade) for one in cascades):
         raise ValueError(f"choice must be a Plan or a list of cascades, got {choice!r}")
     if profile is None:
         raise TypeError("profile is missing: give one with the cascades, or give a Plan")
+    for one in cascades:
+        check_fit(one, profile)
     return cascades, profile, bool(own_rates)

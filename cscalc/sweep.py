@@ -164,6 +164,8 @@ def sweep(
     done = {} if kept is None else kept.finished()
     missing = [start for start in grid.starts if start not in done]
     with ExitStack() as stack:
+        if kept is not None:
+            stack.callback(kept.drop_if_empty)
         if missing:
             client = stack.enter_context(_connected(client, scheduler, workers))
         bar = stack.enter_context(_bar(grid, done, progress))

@@ -7,6 +7,7 @@ passes is not included. How sure the choice of a cascade is: `cscalc.rivals`.
 import numpy as np
 
 from cscalc._checks import Floats, check_int
+from cscalc._fit import check_fit
 from cscalc.cascade import Cascade
 from cscalc.profile import Profile
 from cscalc.resamples import Counts, Resamples, resamples_of
@@ -67,6 +68,7 @@ def ewif_interval(
     >>> round(low, 1), round(high, 1)
     (2.3, 2.5)
     """
+    check_fit(cascade, profile)
     drawn = _resamples(profile, n_resamples, rng, counts, own_rates)
     tokens, cost = drawn.tokens_and_cost(cascade)
     return _percentiles(tokens / cost, confidence)
@@ -108,6 +110,7 @@ def tokens_interval(
     >>> bool(low < 3.3616 < high)
     True
     """
+    check_fit(cascade, profile)
     drawn = _resamples(profile, n_resamples, rng, counts, own_rates)
     return _percentiles(drawn.tokens_and_cost(cascade)[0], confidence)
 

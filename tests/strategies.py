@@ -70,6 +70,8 @@ def profiles(draw, cascade=None):
         measured = draw(st.sets(st.sampled_from(sorted(reviewers))))
         verify = {model: table if model else curve for model in sorted(measured)}
     matrix = np.array(alphas).reshape(size, size)
+    if not np.triu(matrix, 1).any():  # with rates below the diagonal it would look transposed
+        matrix = np.triu(matrix)
     return Profile(matrix, costs, one_shot=one_shot, verify=verify)
 
 

@@ -58,7 +58,13 @@ def test_a_copying_draft_is_not_overrated():
     pooled_choice = plan.alternatives[0].cascade
     chosen = over_prompts(plan.cascade, profile)[2]
     assert chosen > 1.02 * over_prompts(pooled_choice, profile)[2]
-    assert "would look better" in plan.explain()
+    said = plan.explain()
+    assert "would look better" in said
+    own = plan.limits["own_rates"]
+    assert own["by"] == "law"
+    assert f"EWIF {own['ewif']:.4g} over these prompts, each at its own rates: " in said
+    assert f"EWIF {plan.ewif:.4g} at one pooled rate for all prompts (plan.ewif) = " in said
+    assert "alternatives are ranked by their EWIF at the pooled rate, not by the number" in said
     assert "chosen on the own rates of 2 prompts" in plan.explain().lower()
 
 

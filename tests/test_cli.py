@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ pytest.importorskip("transformers")
 
 import cscalc.cli
 import validate.cli
+from cscalc import Profile, ewif, optimal_config
 from tests.checkpoints import WORDS, save_checkpoint
 
 PROMPTS = [
@@ -106,6 +108,58 @@ def test_ewif_and_simulate_agree(capsys, monkeypatch):
     assert abs(json.loads(exact)["ewif"] - middle) < 2.6 * half  # 5 sigma; the seed is fixed
 
 
+@pytest.fixture
+def plan_file(tmp_path):
+    plan = optimal_config([0.8], [0.1])
+    plan.save(tmp_path / "plan.json")
+    return plan, tmp_path / "plan.json"
+
+
+@pytest.mark.parametrize("command", ["ewif", "simulate"])
+def test_a_plan_is_cascade_and_profile(plan_file, command, capsys, monkeypatch):
+    plan, path = plan_file
+    for arguments in ([path], [path, "--profile", path], ["[]", "--profile", path]):
+        status, out, _ = call(cscalc.cli, [command, *arguments], capsys, monkeypatch)
+        assert status == 0
+        want = plan.ewif if arguments[0] == path else 1.0
+        assert json.loads(out)["ewif"] == pytest.approx(want, rel=0.02)
+
+
+def test_rates_given_beside_a_plan_win(plan_file, capsys, monkeypatch):
+    plan, path = plan_file
+    arguments = ["ewif", path, "--alphas", ".5", "--costs", ".1"]
+    _, out, _ = call(cscalc.cli, arguments, capsys, monkeypatch)
+    assert json.loads(out)["ewif"] == ewif(plan.cascade, Profile([0.5], [0.1]))
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="a folder without room for files")
+def test_a_path_that_cannot_be_written_is_named_as_it_was_given(capsys, monkeypatch):
+    arguments = ["optimal", "--alphas", ".8", "--costs", ".1", "-o", "/proc/plan.json"]
+    status, out, err = call(cscalc.cli, arguments, capsys, monkeypatch)
+    assert (status, out) == (2, "")
+    assert err.splitlines()[-1].startswith("error: cannot write /proc/plan.json (")
+
+
+def test_a_sweep_checks_its_values_before_it_writes(tmp_path, capsys, monkeypatch):
+    store = tmp_path / "e.nc"
+    common = ["sweep", "--alpha", ".5", "--length", "1,2", "-o", store, "--cost"]
+    status, out, err = call(cscalc.cli, [*common, ".01,-.1"], capsys, monkeypatch)
+    assert (status, out, list(tmp_path.iterdir())) == (2, "", [])
+    assert "--cost must be finite and >= 0" in err
+    assert call(cscalc.cli, [*common, ".01,.1"], capsys, monkeypatch)[0] == 0
+    (tmp_path / "folder.nc").mkdir()
+    folder = ["sweep", "--alpha", ".5", "--length", "1", "--cost", "0", "-o"]
+    _, _, err = call(cscalc.cli, [*folder, tmp_path / "folder.nc"], capsys, monkeypatch)
+    assert "folder.nc: it is a folder" in err
+
+
+def test_fewer_cycles_than_asked_for_are_told(capsys, monkeypatch):
+    arguments = ["check", "--plant", "bonus", "--cycles", "6000", "--cascades", "1"]
+    _, out, err = call(cscalc.cli, arguments, capsys, monkeypatch)
+    assert json.loads(out)["cycles"] == 5000
+    assert "5,000 cycles a cascade were simulated, not 6,000" in err
+
+
 BAD_CSCALC = [
     (["optimal"], "give --profile"),
     (["optimal", "--alphas", "1.2", "--costs", ".1"], "alphas must lie in [0, 1], got 1.2"),
@@ -126,7 +180,16 @@ BAD_CSCALC = [
          "--alphas", ".8,.5", "--costs", ".1,.1"],
         "model 1 cannot draft for model 2",
     ),
-    (["simulate", "[]", "--alphas", ".8", "--costs", ".1", "--cycles", "-1"], "n_cycles"),
+    (["simulate", "[]", "--alphas", ".8", "--costs", ".1", "--cycles", "-1"], "--cycles must be"),
+    (["simulate", "[]", "--alphas", ".8", "--costs", ".1", "--seed", "-1"],
+     "--seed must be >= 0, got -1"),
+    (["optimal", "--alphas", "", "--costs", ""], "--alphas holds no number, got ''"),
+    (["optimal", "--alphas", "1,0;.8,1", "--costs", ".1"], "alphas looks transposed"),
+    (["optimal", "--alphas", ".8", "--costs", ".1", "-o", "/"], "cannot write /: it is a folder"),
+    (["ewif", '[{"draft": 1, "length": 1000000000}]', "--alphas", ".8", "--costs", ".1"],
+     "1000000000 tokens in front of the target"),
+    (["simulate", '[{"draft": 1, "length": 1000000000}]', "--alphas", ".8", "--costs", ".1"],
+     "shorten its drafts"),
 ]  # fmt: skip
 
 

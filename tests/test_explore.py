@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import cscalc.cli
+from cscalc._plan_words import break_even_anew
 from cscalc.acceptance import Markov
 from cscalc.explore import ENGINE, PAGE, explorer_page, write_explorer
 from cscalc.export import ENGINES, export
@@ -178,6 +179,27 @@ def test_settings_are_those_of_the_library_word_for_word():
         for engine, text in zip(ENGINES, found["text"], strict=True):
             assert text == str(export(plan, engine))
     assert {"speculative", "vertical", "nested"} <= kinds
+
+
+@needs_node
+def test_break_evens_of_a_lone_draft_are_those_of_the_library():
+    script = """reply(data.map((state) => {
+      const {verdicts} = plan.plan(state);
+      return verdicts.map(({pays, breakEven, anew}) => ({pays, breakEven, anew}));
+    }))"""
+    cases = [{**one, "on": [True, False, False], "longest": 12} for one in states(20, seed=9)]
+    cases.append({**DEFAULT, "on": [True, False, False]})
+    paid = 0
+    for state, (found,) in zip(cases, node(imports("plan") + script, cases), strict=True):
+        want = best_plan(state)
+        if found["pays"]:
+            paid += 1
+            assert found["breakEven"] == pytest.approx(want.cost_break_even(1), rel=EXACT)
+            anew = break_even_anew(want.profile, state["longest"])
+            assert found["anew"] == pytest.approx(anew, rel=EXACT)
+    assert paid > 5
+    (both,) = node(imports("plan") + script, [DEFAULT])
+    assert all("anew" not in verdict for verdict in both)
 
 
 @needs_node

@@ -59,7 +59,7 @@ def visit(browser, address):
         if url.split("#")[0] != address and not url.startswith("blob:"):
             trouble.append(f"request: {url}")
 
-    def open_page(link="", **options):
+    def open_page(link="", script="", **options):
         context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
@@ -67,8 +67,10 @@ def visit(browser, address):
         page.on("pageerror", lambda error: trouble.append(f"error: {error}"))
         page.on("dialog", lambda dialog: (trouble.append("dialog"), dialog.dismiss()))
         page.on("request", lambda request: asked(request.url))
+        page.add_init_script(script)
         page.goto(address + link)
-        settle(page)
+        if not script:
+            settle(page)
         return page
 
     yield open_page
@@ -179,6 +181,31 @@ def test_settings_to_paste_are_those_of_the_library(visit):
         notes = page.locator("#settings-notes li").all_inner_texts()
         assert len(notes) == len(want.notes)
         assert notes[-1] == want.notes[-1]
+
+
+def test_until_the_search_answers_the_page_says_that_it_searches(visit):
+    silent = "window.Worker = class { postMessage() {} terminate() {} }"
+    page = visit(link_of({**DEFAULT, "on": [True, False, True]}), script=silent)
+    page.wait_for_selector('html[data-search="running"]', state="attached")
+    assert page.locator("#ewif").inner_text() == "\N{EN DASH}"
+    for name in ("cascade-text", "shares-text", "settings"):
+        assert page.locator(f"#{name}").inner_text() == "searching …"
+    assert page.locator("#diagram").is_hidden()
+    assert "no draft pays" not in page.locator("main").inner_text()
+    assert "Plain decoding" not in page.locator("#settings-notes").inner_text()
+
+
+def test_a_draft_that_is_too_dear_still_ends_in_plain_decoding(visit):
+    page = visit(link_of({**DEFAULT, "on": [True, False, False], "costs": [5.0, 0.05, 0.0005]}))
+    assert page.locator("#cascade-text").inner_text() == "plain decoding: no draft pays"
+    assert page.locator("#ewif").inner_text() == "1"
+
+
+def test_a_verdict_says_which_lengths_its_cost_is_for(visit):
+    page = visit(link_of({**DEFAULT, "on": [True, False, False]}))
+    said = page.locator("#verdicts li").inner_text()
+    assert "with these lengths unchanged, it pays up to a cost of" in said
+    assert f"with the length chosen anew, up to {DEFAULT['alphas'][0]:.4g}." in said
 
 
 def test_the_keyboard_is_enough(visit):

@@ -99,6 +99,20 @@ def test_calls_until_a_threshold_are_one_draft_only_if_not_one_shot():
     assert once.export("vllm").settings["num_speculative_tokens"] == 8
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_name_that_is_no_checkpoint_is_said_to_be_a_placeholder(engine):
+    plan = optimal_config([0.8], [0.1])
+    assert '"draft 1" is a placeholder' in str(export(plan, engine))
+    assert "placeholder" not in str(export(plan, engine, checkpoints={np.int64(1): "small"}))
+    assert "placeholder" not in str(export(optimal_config([0.8], [0.1], one_shot=(1,)), engine))
+
+
+def test_engines_are_known_in_any_case():
+    plan = optimal_config([0.8], [0.1])
+    assert export(plan, "vLLM") == export(plan, "vllm")
+    assert export(plan, "SGLang") == export(plan, "sglang")
+
+
 def test_nothing_that_adapts_the_length_is_left_on():
     plan = plan_of(Cascade((Draft(1, 5),)))
     assert plan.export("transformers").settings == {
@@ -238,6 +252,17 @@ def test_the_command_prints_json_and_says_what_to_type(tmp_path):
     ("call", "error", "text"),
     [
         (lambda p: p.export("trt"), ValueError, "engine must be one of 'transformers', 'vllm'"),
+        (lambda p: p.export(3), ValueError, "engine must be one of"),
+        (
+            lambda p: p.export("vllm", checkpoints={"1": "x"}),
+            TypeError, "checkpoints model must be an int, got '1'",
+        ),
+        (
+            lambda p: p.export("vllm", checkpoints={9: "x"}),
+            ValueError, "checkpoints name model 9, but the plan has drafts 1..3",
+        ),
+        (lambda p: p.export("vllm", checkpoints={1: None}), TypeError, "checkpoint of model 1"),
+        (lambda p: p.export("vllm", checkpoints=["x"]), TypeError, "checkpoints must map models"),
         (lambda p: p.export("vllm", lookup=(3, 1)), ValueError, "lookup must be"),
         (lambda p: p.export("vllm", lookup=(0, 1)), ValueError, "lookup must be >= 1"),
         (

@@ -12,9 +12,9 @@ ROOT = Path(__file__).resolve().parents[1]
 # __init__ and __main__ stand above all
 FLOORS = {
     "cscalc": """_checks _version _files _pairs _html _verify_costs
-        | cascade k_matrix profile acceptance* _acceptance_base diagram _notebook
+        | cascade k_matrix profile _fit acceptance* _acceptance_base diagram _notebook
         | stats records goodness rates own_rates | theory simulate _search*
-        | optimize plan compare sweep _sweep* plot adaptive export choose resamples
+        | optimize plan _plan_words compare sweep _sweep* plot adaptive export choose resamples
         uncertainty rivals check _check_cases fronts
         | cli* explore""",
     "validate": """prompts suffix ngram statistical cache models load packing

@@ -11,7 +11,9 @@ from validate.cli_options import (
     DraftNames,
     Dtype,
     EngineName,
+    MinP,
     PromptsPath,
+    RepetitionPenalty,
     Seed,
     Target,
     Threads,
@@ -45,6 +47,8 @@ def lossless(
     temperature: Annotated[float, typer.Option(help="0: greedy texts only.")] = 0.7,
     top_k: TopK = None,
     top_p: TopP = None,
+    min_p: MinP = None,
+    repetition_penalty: RepetitionPenalty = 1.0,
     samples: Annotated[int, typer.Option(help="Replies in all.")] = 400,
     max_tokens: Annotated[int, typer.Option(help="Tokens a reply.")] = 16,
     greedy_tokens: Annotated[int, typer.Option(help="Tokens of each greedy text.")] = 64,
@@ -64,14 +68,14 @@ def lossless(
     texts token by token. Exit status 3: nothing fails, but a group of comparisons had too few
     tokens (raise --samples). The certificate is JSON.
     """
-    from cscalc.cli import read_cascade
+    from cscalc.cli_arguments import read_cascade
     from validate.certificate import certify
     from validate.measure import encode
     from validate.prompts import load_prompts
 
     if output is not None:
         check_output(output)
-    sampling = sampling_of(temperature, top_k, top_p)
+    sampling = sampling_of(temperature, top_k, top_p, min_p, repetition_penalty)
     chosen = None if cascade is None else read_cascade(cascade)
     loaded = load_prompts(prompts)
     if limit < 1:

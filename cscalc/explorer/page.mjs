@@ -30,21 +30,28 @@ function shownCascade(profile) {
   return law ?? lawIfPossible([], store.state, profile);
 }
 
+// Whether there is nothing to show but plain decoding, and the search may still find better
+const notYetFound = () => !drafts.length && document.documentElement.dataset.search !== "done";
+
 function render() {
   const began = performance.now();
   const { state } = store;
   const { names } = state;
   const profile = profileOf(state);
   const law = shownCascade(profile);
+  const unknown = notYetFound();
   for (const [id, value] of [["ewif", law.ewif], ["tokens", law.tokens], ["cost", law.cost]]) {
-    byId(id).textContent = short(value);
-    byId(id).value = short(value);
+    byId(id).textContent = unknown ? "–" : short(value);
+    byId(id).value = unknown ? "–" : short(value);
   }
-  byId("cascade-text").textContent = describe(drafts, names) || "plain decoding: no draft pays";
-  byId("bar").textContent = `EWIF ${short(law.ewif)} = ${short(law.tokens)} tokens / ${short(law.cost)} passes`;
+  byId("cascade-text").textContent =
+    describe(drafts, names) || (unknown ? "searching …" : "plain decoding: no draft pays");
+  byId("bar").textContent = unknown ? "searching …" : `EWIF ${short(law.ewif)} = ${short(law.tokens)} tokens / ${short(law.cost)} passes`;
   drawCascade(byId("diagram"), drafts, profile, names);
+  byId("diagram").style.visibility = byId("shares").style.visibility = unknown ? "hidden" : "";
   renderShares(law, names);
-  renderCurves(state, profile, law, names);
+  if (unknown) byId("shares-text").textContent = "searching …";
+  renderCurves(state, profile, unknown ? null : law.ewif, names);
   renderBounds(state, profile, names);
   renderSettings(state, profile, names);
   document.documentElement.dataset.ms = (performance.now() - began).toFixed(1);
@@ -63,13 +70,13 @@ function renderShares(law, names) {
   byId("shares").setAttribute("aria-label", told);
 }
 
-function renderCurves(state, profile, law, names) {
+function renderCurves(state, profile, ewif, names) {
   const found = curves(state, profile, Math.min(CHART, Math.max(state.longest, 2)));
   const [dear, cheap] = pairOf(state);
   const series = found.alone.map(({ model, ewif }) => ({ label: `${names[model]} alone`, values: ewif, colour: `--m${model}` }));
   if (found.row) series.push({ label: `${names[dear]}, then ${names[cheap]}`, values: found.row, colour: "--row", dash: [8, 4] });
   if (found.review) series.push({ label: `${names[dear]} reviews ${names[cheap]}`, values: found.review, colour: "--review", dash: [2, 3] });
-  series.push({ label: "best cascade", values: found.lengths.map(() => law.ewif), colour: "--quiet", dash: [12, 6] });
+  series.push({ label: "best cascade", values: found.lengths.map(() => ewif), colour: "--quiet", dash: [12, 6] });
   drawCurves({ x: found.lengths, series });
   const told = series.slice(0, -1).map(({ label, values }) => {
     const best = Math.max(...values);
@@ -105,6 +112,12 @@ function renderBounds(state, profile, names) {
 }
 
 function renderSettings(state, profile, names) {
+  if (notYetFound()) {
+    byId("settings").textContent = byId("settings").dataset.full = "searching …";
+    byId("settings-notes").replaceChildren();
+    byId("python").textContent = pythonCode(state);
+    return;
+  }
   const singles = found ? found.singles.map((one) => one.drafts) : [];
   const others = singles.filter((one) => lawIfPossible(one, state, profile));
   const settings = engineSettings(engine, drafts, others, profile, names);
@@ -131,12 +144,13 @@ function renderPlan() {
   byId("proof").textContent = found.verdicts ? proofs[found.proved] : "Best so far; still searching …";
 }
 
-function verdictText({ model, pays, rival, breakEven, cost, use }, names) {
+function verdictText({ model, pays, rival, breakEven, anew, cost, use }, names) {
   const shown = (one) => describe(one.drafts, names) || "plain decoding";
   if (!pays && !use) return `${names[model]} does not pay.`;
   if (!pays) return `${names[model]} does not pay: its best use, ${shown(use)}, gives ${short(use.law.ewif)}.`;
-  return `${names[model]} pays: without it the best is ${shown(rival)} at EWIF ${short(rival.law.ewif)}; it would ` +
-    `still pay up to a cost of ${short(breakEven)} (now ${short(cost)}).`;
+  return `${names[model]} pays: without it the best is ${shown(rival)} at EWIF ${short(rival.law.ewif)}; with these ` +
+    `lengths unchanged, it pays up to a cost of ${short(breakEven)} (now ${short(cost)})` +
+    `${anew === undefined ? "" : `; with the length chosen anew, up to ${short(anew)}`}.`;
 }
 
 // The search, in a worker made of the page's own kernel; without workers, in the page
@@ -169,11 +183,11 @@ function receive(result) {
   found = result;
   const now = lawIfPossible(drafts, store.state, profileOf(store.state));
   if (found.verdicts || !(now?.ewif >= found.best.law.ewif)) drafts = found.best.drafts;
+  const done = Boolean(found.verdicts);
+  if (done) document.documentElement.dataset.search = "done"; // before it is shown
   render();
   renderPlan();
-  if (!found.verdicts) return;
-  busy = false;
-  document.documentElement.dataset.search = "done";
+  if (done) busy = false;
 }
 
 function changed() {

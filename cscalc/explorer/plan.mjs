@@ -72,6 +72,7 @@ export function plan(state, report = () => {}) {
   report(shown({ ...first, proved: false }));
   const best = search(models, depth);
   const verdicts = models.map((model) => verdict(model, best, without.get(model), profile, rows));
+  if (models.length === 1 && verdicts[0].pays) verdicts[0].anew = breakEvenAnew(profile, models[0], longest);
   return { ...shown(best), verdicts, proved: best.proved };
 }
 
@@ -120,6 +121,19 @@ function verdict(model, best, rival, profile, rows) {
   const passes = cost ? law.costs[model] / cost : law.passes[model];
   const breakEven = (law.tokens / rival.law.ewif - (law.cost - law.costs[model])) / passes;
   return { model, pays: true, rival, breakEven, cost };
+}
+
+// Largest cost at which a lone draft pays if its length is chosen anew: with verification at no
+// extra cost alpha itself (Leviathan et al., ICML 2023, arXiv:2211.17192, Cor. 3.9); as
+// cscalc._plan_words.break_even_anew
+export function breakEvenAnew(profile, model, longest) {
+  const curve = profile.verify[0];
+  let best = -Infinity;
+  for (let length = 1; length <= Math.min(longest, (curve?.length ?? Infinity) - 2); length++) {
+    const gained = speculativeEwif(profile.alphas[0][model], 0, length) - (curve?.[length + 1] ?? 1);
+    best = Math.max(best, gained / (profile.oneShot[model] ? 1 : length));
+  }
+  return best;
 }
 
 // EWIF by draft length 0..most: each draft alone, and the pair [dear, cheap] in a row and with a

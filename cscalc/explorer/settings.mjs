@@ -55,6 +55,9 @@ export function engineSettings(engine, drafts, others, profile, names) {
       "than what was measured.",
     );
   }
+  if (!lookup && /^draft \d+$/.test(names[model])) {
+    notes.push(`"${names[model]}" is a placeholder: put that model's checkpoint in its place.`);
+  }
   const [text, more] = WRITERS[engine](lookup, length, names[model]);
   return { text, notes: [...notes, ...more], cascade };
 }

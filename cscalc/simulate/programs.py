@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from cscalc import acceptance
 from cscalc._checks import Floats, check_rates
+from cscalc._fit import check_fit, check_longest
 from cscalc.cascade import Cascade, Draft, Review, Segment, max_length, walk
 from cscalc.profile import Profile
 
@@ -207,14 +208,9 @@ def _call(segment: Segment, profile: Profile) -> tuple[int, float]:
 
 
 def check_pair(cascade: Cascade, profile: Profile) -> None:
-    """Raise if these are not a cascade and a profile that fits it."""
-    if not isinstance(cascade, Cascade):
-        raise TypeError(
-            f"cascade must be a Cascade, got {cascade!r}: write Cascade((Draft(1, 5),))"
-        )
-    if not isinstance(profile, Profile):
-        raise TypeError(f"profile must be a Profile, got {profile!r}: write Profile([0.8], [0.1])")
-    profile.check(cascade)
+    """Raise if these are not a cascade and a profile that fits it, or if it is too long."""
+    check_fit(cascade, profile)
+    check_longest(cascade.max_length)
 
 
 def experiment_of(

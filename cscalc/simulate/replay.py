@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from cscalc._checks import Floats
+from cscalc._fit import check_fit
 from cscalc.cascade import Cascade, Review, Segment, wants_call
 from cscalc.profile import Profile
 
@@ -194,7 +195,7 @@ def replay_prompts(
             x in (0.0, 1.0) for r in records for values in r["kept"].values() for x in values
         )
         repeats = 1 if certain else 8
-    profile.check(cascade)
+    check_fit(cascade, profile)
     return {
         int(record["question_id"]): np.mean(
             [replay(cascade, profile, record, rng=rng).sums for _ in range(repeats)], axis=0

@@ -58,9 +58,10 @@ class ReplyTally:
             raise ValueError(f"costs must be a vector with one entry a reply, got {self.costs!r}")
         costs.flags.writeable = False
         object.__setattr__(self, "costs", costs)
-        check_int("cycles", self.cycles, least=costs.size)
-        for one in self.passes:
-            check_int("passes", one, least=0)
+        cycles = check_int("cycles", self.cycles, least=costs.size)
+        object.__setattr__(self, "cycles", cycles)
+        passes = tuple(check_int("passes", one, least=0) for one in self.passes)
+        object.__setattr__(self, "passes", passes)
 
     @classmethod
     def of(

@@ -92,8 +92,8 @@ class Tally:
 
     def __post_init__(self) -> None:
         for name in ("counts", "passes"):
-            for value in getattr(self, name):
-                check_int(name, value, least=0)
+            ints = tuple(check_int(name, value, least=0) for value in getattr(self, name))
+            object.__setattr__(self, name, ints)
         for name in ("cost", "cost_squared", "cost_tokens"):
             check_number(name, getattr(self, name), least=0.0)
         for value in self.blocks:

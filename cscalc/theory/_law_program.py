@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from cscalc._checks import Floats
+from cscalc._fit import check_longest
 from cscalc.acceptance import BetaMixture, Independent, Markov, Mixture, Trace, rate_table
 from cscalc.cascade import Cascade, Draft, Review, Segment, max_length
 from cscalc.profile import Profile
@@ -40,6 +41,8 @@ def review_reach(drafts: tuple[Segment, ...], model: int) -> int:
 @lru_cache(maxsize=4096)
 def program_of(cascade: Cascade) -> tuple[Any, Any, int]:
     """Segments as integer rows, children before parents; the last row is the target."""
+    most = max_length(cascade.drafts)
+    check_longest(most)
     rows: list[list[int]] = []
     children: list[int] = []
 
@@ -63,7 +66,6 @@ def program_of(cascade: Cascade) -> tuple[Any, Any, int]:
         return len(rows) - 1
 
     top = [add(segment) for segment in cascade.drafts]
-    most = max_length(cascade.drafts)
     rows.append([1, 0, 0, ONCE, 1, 1, most + 1, len(children), len(top)])
     children.extend(top)
     return np.array(rows, dtype=np.int64), np.array(children, dtype=np.int64), most

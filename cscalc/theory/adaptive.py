@@ -181,8 +181,8 @@ def adaptive_bound(
             f"the adaptive bound holds for independent acceptance, got a profile with "
             f"{profile.acceptance.kind!r}: give one with Independent()"
         )
-    check_int("max_length", max_length, least=1)
-    check_int("max_depth", max_depth, least=0)
+    max_length = check_int("max_length", max_length, least=1)
+    max_depth = check_int("max_depth", max_depth, least=0)
     tables = tables_of(profile, max_length)
     rate, tokens, cost = 1.0, 1.0, 1.0
     for _ in range(100):  # the ratio rises strictly, in practice three to five times

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, as_floats, check_int, check_number
+from cscalc._checks import Floats, as_floats, check_int, check_number, check_shapes
 from cscalc.theory._laws import check_law
 from cscalc.theory.gpus import GPU
 
@@ -102,6 +102,7 @@ def pass_time(
     >>> pass_time(llama, GPUS["H100 SXM"], positions=[1, 8, 1024]).round(5).tolist()
     [0.00478, 0.00478, 0.01656]
     """
+    check_shapes(batch=batch, positions=positions, context=context)
     sequences = _at_least("batch", batch, 1.0)
     new = _at_least("positions", positions, 1.0)
     cached = _at_least("context", context, 0.0)
@@ -201,6 +202,7 @@ def draft_cost(
     >>> float(draft_cost(small, large, GPUS["H200"]))
     0.125
     """
+    check_shapes(batch=batch, context=context, draft_context=draft_context)
     own_context = context if draft_context is None else draft_context
     own_launch = launch if draft_launch is None else draft_launch
     cheap = pass_time(draft, gpu, batch=batch, context=own_context, launch=own_launch)

@@ -109,7 +109,7 @@ def per_batch_lengths(
         raise ValueError(f"model must be a draft 1..{profile.n_drafts}, got {model}")
     if profile.n_drafts == 0:
         raise ValueError("profile must have a draft, got none: add its alphas and costs")
-    chosen = model
+    chosen = None if model is None else int(model)
     if chosen is None:
         models = range(1, profile.n_drafts + 1)
         first = [_best(profile, sizes[0], verify_of_batch, m, None, longest) for m in models]

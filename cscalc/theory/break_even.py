@@ -6,6 +6,7 @@ from typing import Any, Literal
 import numpy as np
 
 from cscalc._checks import Floats, check_int
+from cscalc._fit import check_fit
 from cscalc.acceptance import BetaMixture, Independent
 from cscalc.cascade import Cascade
 from cscalc.profile import Profile
@@ -264,7 +265,7 @@ def _mean_and_cost(
 
 def _model(without: Cascade, added: Cascade, profile: Profile, model: int | None) -> int:
     for cascade in (without, added):
-        profile.check(cascade)
+        check_fit(cascade, profile)
     new = sorted(set(added.models) - set(without.models))
     if model is None:
         if len(new) != 1:

@@ -8,7 +8,15 @@ d2 the cheap draft (prompt lookup, say) that decodes alone otherwise; costs are 
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, as_floats, check_costs, check_int, check_lengths, check_rates
+from cscalc._checks import (
+    Floats,
+    as_floats,
+    check_costs,
+    check_int,
+    check_lengths,
+    check_rates,
+    check_shapes,
+)
 from cscalc.theory.cs_drafting import vertical_tokens
 from cscalc.theory.effective import EffectiveBound as EffectiveBound
 from cscalc.theory.effective import effective_bound as effective_bound
@@ -62,6 +70,15 @@ def vertical_bound_at(
     >>> round(float(vertical_bound_at(0.8, 0.3, 0.01, 3, 4, 3)), 6)
     0.450085
     """
+    check_shapes(
+        alpha_d1=alpha_d1,
+        alpha_d2=alpha_d2,
+        cost_d2=cost_d2,
+        rounds=rounds,
+        length=length,
+        length_alone=length_alone,
+        alpha_inner=alpha_inner,
+    )
     inner = alpha_d2 if alpha_inner is None else check_rates("alpha_inner", alpha_inner)
     cheap = check_rates("alpha_d2", alpha_d2)
     costs = check_costs("cost_d2", cost_d2)
@@ -111,6 +128,14 @@ def horizontal_bound_at(
     >>> round(float(horizontal_bound_at(0.8, 0.3, 0.01, 2, 3)), 6)
     0.468799
     """
+    check_shapes(
+        alpha_d1=alpha_d1,
+        alpha_d2=alpha_d2,
+        cost_d2=cost_d2,
+        length_d1=length_d1,
+        length_d2=length_d2,
+        length_alone=length_alone,
+    )
     dear, cheap = check_rates("alpha_d1", alpha_d1), check_rates("alpha_d2", alpha_d2)
     costs = check_costs("cost_d2", cost_d2)
     first = check_lengths("length_d1", length_d1, least=1)
@@ -157,6 +182,7 @@ def horizontal_bound_line(
     >>> round(float(horizontal_bound_line(0.9, 0.5, 0.01)), 3)
     0.428
     """
+    check_shapes(alpha_d1=alpha_d1, alpha_d2=alpha_d2, cost_d2=cost_d2)
     dear, cheap = check_rates("alpha_d1", alpha_d1), check_rates("alpha_d2", alpha_d2)
     costs = check_costs("cost_d2", cost_d2)
     alone = optimal_length(cheap, costs)
@@ -203,6 +229,9 @@ def dytc_objective(
     >>> round(float(dytc_objective(0.8, 0.6, 0.3, 0.01, 1)), 3)
     1.705
     """
+    check_shapes(
+        alpha=alpha, cost=cost, alpha_bottom=alpha_bottom, cost_bottom=cost_bottom, length=length
+    )
     alphas, bottom = check_rates("alpha", alpha), check_rates("alpha_bottom", alpha_bottom)
     lengths = check_lengths("length", length, least=1)
     time = check_costs("cost", cost) * lengths + check_costs("cost_bottom", cost_bottom)
@@ -245,6 +274,7 @@ def dytc_best(
     >>> dytc_best([0.9, 0.8], [0.4, 0.3], 0.8, 0.3)
     (1, 1)
     """
+    check_shapes(alphas=alphas, costs=costs)
     rates, prices = np.broadcast_arrays(check_rates("alphas", alphas), check_costs("costs", costs))
     if rates.ndim != 1 or rates.size == 0:
         raise ValueError(f"alphas must be a list of candidates, got shape {rates.shape}")
@@ -286,6 +316,7 @@ def greedy_local_objective(
     >>> round(float(greedy_local_objective(0.8, 0.3, 1)), 3)
     2.667
     """
+    check_shapes(alpha=alpha, cost=cost, length=length, reach=reach)
     costs = check_costs("cost", cost)
     if not np.all(costs > 0.0):
         raise ValueError("cost must be > 0, got 0: the objective divides by it")

@@ -8,7 +8,7 @@ arXiv:2502.01662. In a chain every model reviews what the next one hands it.
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, as_floats, check_costs, check_lengths, check_rates
+from cscalc._checks import Floats, as_floats, check_costs, check_lengths, check_rates, check_shapes
 from cscalc.theory.series import capped_variance, geometric_sum, unwrap
 
 
@@ -93,6 +93,7 @@ def insertion_threshold_before(
     >>> round(float(insertion_threshold_before(4.67, 4.34, 6.26)), 6)
     0.33003
     """
+    check_shapes(emitted_new=emitted_new, emitted_now=emitted_now, emitted_after=emitted_after)
     new, now = _positive("emitted_new", emitted_new), _positive("emitted_now", emitted_now)
     return unwrap(new * (1.0 / now - 1.0 / _positive("emitted_after", emitted_after)))
 
@@ -129,6 +130,7 @@ def insertion_threshold_behind(
     >>> float(insertion_threshold_behind(4, 6.0, 4.0))
     2.0
     """
+    check_shapes(drafting_passes=drafting_passes, emitted_new=emitted_new, emitted_now=emitted_now)
     beta = check_costs("drafting_passes", drafting_passes)
     ratio = _positive("emitted_new", emitted_new) / _positive("emitted_now", emitted_now)
     return unwrap(beta * (ratio - 1.0))
@@ -159,6 +161,7 @@ def capped_length_mean(alpha: npt.ArrayLike, cap: npt.ArrayLike) -> Floats:
     >>> round(float(capped_length_mean(0.7, 5)), 4)
     2.7731
     """
+    check_shapes(alpha=alpha, cap=cap)
     return unwrap(geometric_sum(check_rates("alpha", alpha), check_lengths("cap", cap, least=1)))
 
 
@@ -189,6 +192,7 @@ def capped_length_variance(alpha: npt.ArrayLike, cap: npt.ArrayLike) -> Floats:
     >>> round(float(capped_length_variance(0.7, 5)), 6)
     2.421816
     """
+    check_shapes(alpha=alpha, cap=cap)
     lengths = check_lengths("cap", cap, least=1)
     return unwrap(capped_variance(check_rates("alpha", alpha), lengths))
 
@@ -221,6 +225,7 @@ def cos_speedup(alpha: npt.ArrayLike, cost: npt.ArrayLike, length: npt.ArrayLike
     >>> round(float(cos_speedup(0.8, 0.2, 4)), 3)
     1.968
     """
+    check_shapes(alpha=alpha, cost=cost, length=length)
     costs = check_costs("cost", cost)
     lengths = check_lengths("length", length, least=1)
     tokens = geometric_sum(check_rates("alpha", alpha), lengths)
@@ -262,6 +267,7 @@ def cos_alternate_speedup(
     >>> round(float(cos_alternate_speedup(0.8, 0.2, 4, 4)), 6)
     2.061836
     """
+    check_shapes(alpha=alpha, cost=cost, length_draft=length_draft, length_target=length_target)
     alphas, costs = check_rates("alpha", alpha), check_costs("cost", cost)
     first = check_lengths("length_draft", length_draft, least=1)
     second = check_lengths("length_target", length_target, least=1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, check_costs, check_lengths, check_rates
+from cscalc._checks import Floats, check_costs, check_lengths, check_rates, check_shapes
 from cscalc.theory._laws import check_law
 from cscalc.theory.horizontal import (
     horizontal_ewif as horizontal_ewif,  # the rest of the paper's closed forms, found here too
@@ -55,6 +55,7 @@ def review_pgf(x: npt.ArrayLike, alpha: npt.ArrayLike, length: npt.ArrayLike) ->
     >>> round(float(review_pgf(0.6, 0.7, 5)), 9)
     0.314130367
     """
+    check_shapes(x=x, alpha=alpha, length=length)
     points, alphas = check_rates("x", x), check_rates("alpha", alpha)
     lengths = check_lengths("length", length)
     ratio = np.asarray(alphas * points)
@@ -96,6 +97,7 @@ def vertical_tokens(
     >>> round(float(vertical_tokens(0.8, 0.5, 3, 2)), 6)
     3.697357
     """
+    check_shapes(alpha=alpha, alpha_inner=alpha_inner, rounds=rounds, length=length)
     alphas, inner = check_rates("alpha", alpha), check_rates("alpha_inner", alpha_inner)
     n_rounds = check_lengths("rounds", rounds)
     lengths = check_lengths("length", length)
@@ -149,6 +151,14 @@ def vertical_ewif(
     >>> round(float(vertical_ewif(0.8, 0.1, 0.5, 0.01, 3, 2)), 6)
     2.718645
     """
+    check_shapes(
+        alpha=alpha,
+        cost_d1=cost_d1,
+        alpha_inner=alpha_inner,
+        cost_d2=cost_d2,
+        rounds=rounds,
+        length=length,
+    )
     tokens = vertical_tokens(alpha, alpha_inner, rounds, length)
     lengths = check_lengths("length", length)
     passes_d2 = np.minimum(lengths, 1.0) if one_shot else lengths
@@ -194,6 +204,14 @@ def vertical_beats_reviewer_alone(
     >>> bool(vertical_beats_reviewer_alone(0.8, 0.1, 0.5, 0.2, 3, 2))
     False
     """
+    check_shapes(
+        alpha=alpha,
+        cost_d1=cost_d1,
+        alpha_inner=alpha_inner,
+        cost_d2=cost_d2,
+        rounds=rounds,
+        length=length,
+    )
     cascade = vertical_ewif(
         alpha, cost_d1, alpha_inner, cost_d2, rounds, length, one_shot=one_shot
     )
@@ -243,6 +261,13 @@ def correlated_vertical_tokens(
     >>> round(float(correlated_vertical_tokens(0.8, 0.75, 1.0, 2, 3)), 6)
     3.724004
     """
+    check_shapes(
+        alpha_inner=alpha_inner,
+        alpha_accepted=alpha_accepted,
+        alpha_corrected=alpha_corrected,
+        rounds=rounds,
+        length=length,
+    )
     inner = check_rates("alpha_inner", alpha_inner)
     accepted = check_rates("alpha_accepted", alpha_accepted)
     corrected = check_rates("alpha_corrected", alpha_corrected)

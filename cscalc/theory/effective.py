@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, check_choice, check_costs, check_int, check_rates
+from cscalc._checks import Floats, check_choice, check_costs, check_int, check_rates, check_shapes
 from cscalc.theory.series import geometric_sum, geometric_sum_gap, unwrap
 from cscalc.theory.speculative import optimal_length, speculative_ewif
 
@@ -172,6 +172,7 @@ def effective_bound_details(
     >>> int(bound.passes_d1), int(bound.length_d2), int(bound.length_alone)
     (3, 4, 5)
     """
+    check_shapes(alpha_d1=alpha_d1, alpha_d2=alpha_d2, cost_d2=cost_d2, alpha_inner=alpha_inner)
     vertical = check_choice("kind", kind, KINDS) == "vertical"
     if one_shot and max_length is None:
         raise ValueError(

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import sympy
 
 from cscalc._checks import Floats, as_floats, check_costs, check_rates
+from cscalc._fit import check_fit
 from cscalc.cascade import Cascade
 from cscalc.profile import Profile
 from cscalc.theory.means import check_independent, verify_curve
@@ -166,7 +167,7 @@ class Formula:
             If the profile's one-shot models or verification costs are not those of the formula,
             its acceptance is not independent, or it lacks a model.
         """
-        profile.check(self.cascade)
+        check_fit(self.cascade, profile)
         check_independent(profile)
         models = set(self.cascade.models)
         mine, theirs = models.intersection(self.one_shot), models.intersection(profile.one_shot)

@@ -9,7 +9,7 @@ independent; costs are in target passes.
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, as_floats, check_costs, check_lengths, check_rates
+from cscalc._checks import Floats, as_floats, check_costs, check_lengths, check_rates, check_shapes
 from cscalc.theory.series import geometric_slope, geometric_sum, unwrap
 
 
@@ -80,7 +80,9 @@ def horizontal_ewif(
     >>> round(float(horizontal_ewif([0.9, 0.8], [0.4, 0.3], [2, 2])), 6)
     1.615167
     """
-    return unwrap(horizontal_tokens(alphas, lengths) / _horizontal_cost(costs, lengths, one_shot))
+    tokens = horizontal_tokens(alphas, lengths)
+    check_shapes(alphas=alphas, costs=costs, lengths=lengths)
+    return unwrap(tokens / _horizontal_cost(costs, lengths, one_shot))
 
 
 def horizontal_gradient(
@@ -135,6 +137,7 @@ def _segments_first(alphas: npt.ArrayLike, lengths: npt.ArrayLike) -> tuple[Floa
         if values.ndim == 0:
             raise ValueError(f"{name} needs an axis of segments, got {values:g}: give a list")
     _same_segments(alphas=rates, lengths=counts)
+    check_shapes(alphas=rates, lengths=counts)
     rates, counts = np.broadcast_arrays(rates, counts)
     return _front(rates), _front(counts)
 
@@ -165,6 +168,7 @@ def _horizontal_cost(
     if prices.ndim == 0:
         raise ValueError(f"costs needs an axis of segments, got {prices:g}: give a list")
     _same_segments(costs=prices, lengths=counts)
+    check_shapes(costs=prices, lengths=counts, one_shot=one_shot)
     single = as_floats("one_shot", one_shot) != 0.0
     passes = np.where(single, np.minimum(counts, 1.0), counts) if single.any() else counts
     parts = _front(np.asarray(prices * passes))  # (segments, ...)

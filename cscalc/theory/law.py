@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cscalc._checks import Floats, check_number
+from cscalc._fit import check_fit
 from cscalc.acceptance import Markov, Trace
 from cscalc.cascade import Cascade
 from cscalc.profile import Profile
@@ -113,7 +114,7 @@ def cycle_law(cascade: Cascade, profile: Profile) -> CycleLaw:
     """
     from cscalc.theory import _law_kernel  # numba loads here, not with `import cscalc`
 
-    profile.check(cascade)
+    check_fit(cascade, profile)
     if isinstance(profile.acceptance, WITH_MEMORY):
         return _law_with_memory(cascade, profile)
     program, children, most = program_of(cascade)
@@ -301,5 +302,5 @@ def cycle_law_slow(cascade: Cascade, profile: Profile) -> CycleLaw:
     """
     from cscalc.theory import _law_slow
 
-    profile.check(cascade)
+    check_fit(cascade, profile)
     return CycleLaw(*_law_slow.law(cascade, profile))

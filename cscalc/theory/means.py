@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cscalc._checks import Floats
+from cscalc._fit import check_fit, check_longest
 from cscalc.acceptance import Independent
 from cscalc.cascade import Cascade
 from cscalc.profile import Profile
@@ -54,7 +55,8 @@ def mean_and_cost(
     >>> round(float(tokens), 5), float(cost)
     (3.68928, 1.5)
     """
-    profile.check(cascade)
+    check_fit(cascade, profile)
+    check_longest(cascade.max_length)
     check_independent(profile)
     rates = np.moveaxis(profile.alphas if alphas is None else alphas, (-2, -1), (0, 1))
     prices = np.moveaxis(profile.costs if costs is None else costs, -1, 0)

@@ -17,6 +17,7 @@ from cscalc._checks import (
     check_lengths,
     check_number,
     check_rates,
+    check_shapes,
 )
 from cscalc.theory.series import geometric_slope, geometric_sum, unwrap
 
@@ -53,6 +54,7 @@ def lookahead_tokens(
     >>> round(float(lookahead_tokens(0.6, 4, 3)), 6)
     3.532554
     """
+    check_shapes(alpha=alpha, length=length, guesses=guesses)
     alphas, lengths, tries = np.broadcast_arrays(
         check_rates("alpha", alpha),
         check_lengths("length", length),
@@ -93,6 +95,7 @@ def lookahead_compression(
     >>> round(float(lookahead_compression(0.425, 4, 15, 3.106)), 3)
     1.979
     """
+    check_shapes(alpha=alpha, length=length, guesses=guesses, period=period)
     periods = check_costs("period", period)
     if not np.all(periods >= 1.0):
         raise ValueError(
@@ -127,6 +130,7 @@ def dsi_servers(cost: npt.ArrayLike, length: npt.ArrayLike) -> int | npt.NDArray
     >>> dsi_servers(0.1, 3)
     4
     """
+    check_shapes(cost=cost, length=length)
     costs, lengths = check_costs("cost", cost), check_lengths("length", length, least=1)
     if not np.all(costs > 0.0):
         raise ValueError("cost must be > 0, got 0: a free draft needs endlessly many servers")
@@ -175,6 +179,7 @@ def dsi_time_per_token(alpha: npt.ArrayLike, cost: npt.ArrayLike, length: npt.Ar
     >>> round(float(dsi_time_per_token(0.8, 0.1, 1)), 4)
     0.296
     """
+    check_shapes(alpha=alpha, cost=cost, length=length)
     rates, costs, lengths = np.broadcast_arrays(
         check_rates("alpha", alpha),
         check_costs("cost", cost),
@@ -273,6 +278,7 @@ def osd_relative_gain(
     >>> round(float(osd_relative_gain(0.5, 0.8, 5)), 3)
     1.874
     """
+    check_shapes(alpha_before=alpha_before, alpha_after=alpha_after, length=length)
     terms = check_lengths("length", length) + 1.0
     before = geometric_sum(check_rates("alpha_before", alpha_before), terms)
     return unwrap(geometric_sum(check_rates("alpha_after", alpha_after), terms) / before)
@@ -307,6 +313,7 @@ def memory_bound_speedup(
     >>> float(memory_bound_speedup(3.0, 10.0, 5))
     2.0
     """
+    check_shapes(tokens_per_cycle=tokens_per_cycle, size_ratio=size_ratio, length=length)
     emitted, ratio = (
         as_floats("tokens_per_cycle", tokens_per_cycle),
         check_costs("size_ratio", size_ratio),

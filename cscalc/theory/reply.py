@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cscalc._checks import Floats, check_int, check_number
+from cscalc._fit import check_fit
 from cscalc.acceptance import BetaMixture, Markov, Mixture, Trace
 from cscalc.cascade import Cascade
 from cscalc.profile import Profile
@@ -141,7 +142,7 @@ def reply_law(cascade: Cascade, profile: Profile, n_tokens: int) -> ReplyLaw:
     ([0.0, 0.5, 0.5], 1.8, 2.4)
     """
     check_int("n_tokens", n_tokens, least=1)
-    profile.check(cascade)
+    check_fit(cascade, profile)
     fixed = fixed_cost(cascade, profile)
     step, exact = (fixed, True) if fixed is not None else (0.0, False)
     if fixed is None:
@@ -234,7 +235,7 @@ def mean_reply_times(cascade: Cascade, profile: Profile, n_tokens: int) -> Float
     [1.2, 1.8, 2.4]
     """
     check_int("n_tokens", n_tokens, least=1)
-    profile.check(cascade)
+    check_fit(cascade, profile)
     model = profile.acceptance
     if isinstance(model, Mixture | BetaMixture):
         return average(
@@ -285,7 +286,7 @@ def trace_cycles(cascade: Cascade, profile: Profile) -> Floats:
             f"acceptance must be a Trace, got kind {model.kind!r}: make "
             f"Profile(..., acceptance=Trace(texts))"
         )
-    profile.check(cascade)
+    check_fit(cascade, profile)
     program = program_of(cascade)
     tables = tables_of(profile, reach_of(profile, cascade, program[2]))
     return trace_law(cascade, profile, model, program, tables)[3]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from cscalc._checks import Floats
+from cscalc._fit import check_fit
 from cscalc.cascade import Cascade, Review, Segment
 from cscalc.profile import Profile
 from cscalc.theory.means import mean_and_cost
@@ -75,9 +76,9 @@ def ewif_gradient(cascade: Cascade, profile: Profile) -> EwifGradient:
     >>> round(float(gradient.alphas[0, 1]), 12), round(float(gradient.costs[0]), 12)
     (0.833333333333, -1.25)
     """
+    check_fit(cascade, profile)
     pairs = sorted(_pairs(cascade.drafts, 0))
     size, n = len(pairs) + len(cascade.models), profile.n_drafts
-    profile.check(cascade)
     alphas = np.repeat(profile.alphas[None].astype(np.complex128), size, axis=0)
     costs = np.repeat(profile.costs[None].astype(np.complex128), size, axis=0)
     for at, (reviewer, draft) in enumerate(pairs):

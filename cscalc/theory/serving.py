@@ -6,7 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, as_floats, check_int, check_lengths, check_number, check_rates
+from cscalc._checks import (
+    Floats,
+    as_floats,
+    check_int,
+    check_lengths,
+    check_number,
+    check_rates,
+    check_shapes,
+)
 from cscalc.theory.speculative import expected_tokens_iid
 
 PassTime = Callable[[float, int], float]  # (sequences, positions per sequence) -> time
@@ -42,6 +50,7 @@ def moesd_sigma(alpha: npt.ArrayLike, length: npt.ArrayLike) -> Floats:
     >>> float(moesd_sigma(0.8, 4).round(12))
     0.67232
     """
+    check_shapes(alpha=alpha, length=length)
     return np.asarray(expected_tokens_iid(alpha, length) / (check_lengths("length", length) + 1.0))
 
 
@@ -70,6 +79,7 @@ def target_efficiency(target_time: npt.ArrayLike, verify_time: npt.ArrayLike) ->
     >>> float(target_efficiency(10.0, 12.5))
     0.8
     """
+    check_shapes(target_time=target_time, verify_time=verify_time)
     return np.asarray(_times("target_time", target_time) / _times("verify_time", verify_time))
 
 
@@ -120,6 +130,14 @@ def moesd_speedup(
     >>> float(moesd_speedup(0.8, 4, 0.1, 1.0, 1.0).round(6))
     2.401143
     """
+    check_shapes(
+        alpha=alpha,
+        length=length,
+        draft_time=draft_time,
+        target_time=target_time,
+        verify_time=verify_time,
+        rejection_time=rejection_time,
+    )
     plain = _times("target_time", target_time)
     spent = (
         check_lengths("length", length) * _times("draft_time", draft_time, zero=True)
@@ -202,6 +220,7 @@ def goodput(alphas: npt.ArrayLike, lengths: npt.ArrayLike, batch_time: float) ->
     >>> goodput([0.5, 0.5], [1, 0], 2.0)
     1.25
     """
+    check_shapes(alphas=alphas, lengths=lengths)
     time = check_number("batch_time", batch_time, 0.0)
     if not time > 0.0:
         raise ValueError(f"batch_time must be > 0, got {batch_time}")

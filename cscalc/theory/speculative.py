@@ -8,13 +8,7 @@ from token to token, and the target's pass costs 1 however many proposals it ver
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import (
-    Floats,
-    check_costs,
-    check_int,
-    check_lengths,
-    check_rates,
-)
+from cscalc._checks import Floats, check_costs, check_int, check_lengths, check_rates, check_shapes
 from cscalc.theory.series import geometric_sum, unwrap
 from cscalc.theory.speculative_optima import break_even_alpha as break_even_alpha
 from cscalc.theory.speculative_optima import optimal_length as optimal_length
@@ -89,6 +83,7 @@ def expected_tokens_iid(alpha: npt.ArrayLike, length: npt.ArrayLike) -> Floats:
     >>> float(expected_tokens_iid(1.0, 5))
     6.0
     """
+    check_shapes(alpha=alpha, length=length)
     alphas = check_rates("alpha", alpha)
     lengths = check_lengths("length", length)
     return unwrap(geometric_sum(alphas, lengths + 1.0))
@@ -125,6 +120,7 @@ def speculative_ewif(alpha: npt.ArrayLike, cost: npt.ArrayLike, length: npt.Arra
     array([[1.5 , 1.25],
            [1.75, 1.25]])
     """
+    check_shapes(alpha=alpha, cost=cost, length=length)
     costs = check_costs("cost", cost)
     lengths = check_lengths("length", length)
     tokens = geometric_sum(check_rates("alpha", alpha), lengths + 1.0)
@@ -161,6 +157,7 @@ def operations_factor(
     >>> round(float(operations_factor(0.6, 0.0, 2)), 2)
     1.53
     """
+    check_shapes(alpha=alpha, ops_ratio=ops_ratio, length=length)
     ratios = check_costs("ops_ratio", ops_ratio)
     lengths = check_lengths("length", length)
     tokens = geometric_sum(check_rates("alpha", alpha), lengths + 1.0)
@@ -193,6 +190,7 @@ def accepted_fraction(alpha: npt.ArrayLike, length: npt.ArrayLike) -> Floats:
     >>> round(float(accepted_fraction(0.8, 5)), 2)
     0.54
     """
+    check_shapes(alpha=alpha, length=length)
     alphas = check_rates("alpha", alpha)
     lengths = check_lengths("length", length, least=1)
     return unwrap(alphas * geometric_sum(alphas, lengths) / lengths)
@@ -224,6 +222,7 @@ def alpha_from_counts(accepted: npt.ArrayLike, rejected: npt.ArrayLike) -> Float
     >>> float(alpha_from_counts(60, 20))
     0.75
     """
+    check_shapes(accepted=accepted, rejected=rejected)
     kept = check_lengths("accepted", accepted)
     judged = kept + check_lengths("rejected", rejected)
     if not np.all(judged > 0.0):

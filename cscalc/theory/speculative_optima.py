@@ -7,7 +7,7 @@ ICML 2023, arXiv:2211.17192, Theorem 3.8 and Corollary 3.9. Costs are in target 
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, check_costs, check_int, check_lengths, check_rates
+from cscalc._checks import Floats, check_costs, check_int, check_lengths, check_rates, check_shapes
 from cscalc.theory.series import geometric_sum, unwrap
 
 TIE_TOLERANCE = 1e-12  # relative; a longer draft must beat a shorter one by more than rounding
@@ -56,6 +56,7 @@ def optimal_length(
     array([[ 0,  2, 10],
            [ 0,  0,  3]])
     """
+    check_shapes(alpha=alpha, cost=cost)
     alphas, costs = np.broadcast_arrays(check_rates("alpha", alpha), check_costs("cost", cost))
     endless = ((costs == 0.0) & (alphas > 0.0)) | ((alphas == 1.0) & (costs < 1.0))
     cap = _LONGEST if max_length is None else check_int("max_length", max_length, least=0)
@@ -113,6 +114,7 @@ def break_even_alpha(cost: npt.ArrayLike, length: npt.ArrayLike) -> Floats:
     >>> round(float(break_even_alpha(0.3, 2)), 6)
     0.421954
     """
+    check_shapes(cost=cost, length=length)
     costs = check_costs("cost", cost)
     if not np.all(costs <= 1.0):
         raise ValueError(f"cost must be <= 1, got {costs.max():g}: such a draft never pays")

@@ -12,7 +12,7 @@ from types import MappingProxyType
 import numpy as np
 import numpy.typing as npt
 
-from cscalc._checks import Floats, as_floats, check_costs
+from cscalc._checks import Floats, as_floats, check_costs, check_shapes
 from cscalc.theory.series import unwrap
 
 MS_COSTS_AS_RELEASED: Mapping[str, float] = MappingProxyType(
@@ -148,6 +148,7 @@ def tokens_per_second(ewif: npt.ArrayLike, target_seconds: npt.ArrayLike) -> Flo
     >>> float(tokens_per_second(2.0, 0.04))
     50.0
     """
+    check_shapes(ewif=ewif, target_seconds=target_seconds)
     return unwrap(_positive("ewif", ewif) / _positive("target_seconds", target_seconds))
 
 
@@ -176,6 +177,7 @@ def ewif_from_speed(tokens_per_second: npt.ArrayLike, target_seconds: npt.ArrayL
     >>> float(ewif_from_speed(50.0, 0.04))
     2.0
     """
+    check_shapes(tokens_per_second=tokens_per_second, target_seconds=target_seconds)
     speed = _positive("tokens_per_second", tokens_per_second)
     return unwrap(speed * _positive("target_seconds", target_seconds))
 

@@ -38,6 +38,8 @@ class Tree:
             values = getattr(self, name)
             if not isinstance(values, tuple):  # a list would break hash()
                 raise TypeError(f"{name} must be a tuple of ints, got {values!r}")
+            ints = tuple(check_int(f"{name}[{n}]", one, least=-1) for n, one in enumerate(values))
+            object.__setattr__(self, name, ints)
         if len(self.parents) != len(self.ranks) or not self.parents:
             raise ValueError(
                 f"parents and ranks need one entry per node, got {len(self.parents)} and "
