@@ -2,6 +2,8 @@ r"""Plain, cascade and transformers' own generation, side by side on the same mo
 
     python benchmarks/decoders.py --record benchmarks/records/decoders.jsonl \
         --picture docs/decoders.png
+    python benchmarks/decoders.py --redraw --record benchmarks/records/decoders.jsonl \
+        --picture docs/decoders.png
 
 Interleaved prompt by prompt, the order turning by one each time; paired ratios with
 prompt-level bootstrap intervals. transformers runs on the same modules as we do (packed
@@ -103,11 +105,12 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         mine = row["decoder"].startswith("ours")
         axes.barh(i, row["tokens_per_second"], color="#0072B2" if mine else "#BBBBBB")
         axes.plot([plain * row["low"], plain * row["high"]], [i, i], color="black", lw=1.2)
-        axes.annotate(
+        said = axes.annotate(
             f"{row['tokens_per_second']:.0f}  ({row['ratio']:.2f}x, {row['tokens_per_cycle']:.2f} "
             "tokens a cycle)", (plain * row["high"], i), xytext=(5, 0),
-            textcoords="offset points", va="center", fontsize=8,
+            textcoords="offset points", va="center", fontsize=8, zorder=3,
         )  # fmt: skip
+        said.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 1.5})  # over the line
     axes.axvline(plain, color="black", lw=0.8, ls=":")
     axes.set_yticks(range(len(rows)), [row["decoder"] for row in rows], fontsize=8)
     axes.invert_yaxis()
@@ -128,7 +131,16 @@ def main() -> None:
     )
     parser.add_argument("--picture", type=Path, help="PNG to draw")
     parser.add_argument("--record", type=Path, help="JSON Lines to append to")
+    parser.add_argument(
+        "--redraw", action="store_true", help="time nothing: --picture of the last of --record"
+    )
     arguments = parser.parse_args()
+    if arguments.redraw:
+        if arguments.record is None or arguments.picture is None:
+            parser.error("--redraw needs --record, to read, and --picture, to write")
+        last = arguments.record.read_text(encoding="utf-8").splitlines()[-1]
+        draw(json.loads(last)["rows"], arguments.picture)
+        return
     console = Console()
     packed = load_models()
     plain = load_models(drafts=("mid",), pack=False)

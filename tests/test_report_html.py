@@ -48,9 +48,9 @@ def a_report(cascade=CASCADE, names=NAMES, held_out=True, temperature=0.0):
     tokens, cost = (law.mean, law.cost) if cascade.drafts else (1.0, 1.0)
     pooled, own = quantities(tokens, cost), quantities(0.9 * tokens, cost)
     simulated = quantities(1.001 * tokens, cost, 0.01)
-    same = Group("same", 4, pooled, own, simulated, quantities(0.85 * tokens, 1.1 * cost, 0.1))
+    same = Group("same", 8, pooled, own, simulated, quantities(0.85 * tokens, 1.1 * cost, 0.1))
     wide = quantities(0.9 * tokens, cost, 0.2)
-    other = Group("held-out", 3, pooled, wide, simulated, quantities(0.5 * tokens, cost, 0.1))
+    other = Group("held-out", 6, pooled, wide, simulated, quantities(0.5 * tokens, cost, 0.1))
     used = [names[m] for m in (0, *cascade.models)]
     spent = [float(law.costs[m]) for m in (0, *cascade.models)]
     predicted = {**dict(zip(used, spent, strict=True)), words.OUTSIDE: 0.0}
@@ -231,7 +231,8 @@ def test_a_choice_on_own_rates_is_said_to_be_one():
     plan = replace(a_plan(), limits=limits)
     for text in (Page(render_html(a_report(), plan)).words, shown(print_plan, plan, 400)):
         assert "Chosen on the own rates of 9 prompts: " in text
-        assert "EWIF 1.234 over these prompts: 2 tokens per cycle / 1.5 target passes" in text
+        assert "EWIF 1.234 over these prompts, each at its own rates" in text
+        assert "2 tokens per cycle / 1.5 target passes" in text
         assert "Searched within: max length 64." in text  # the proof was of the other choice
     pooled = replace(plan, limits={"max_length": 64, "proved": True})
     assert "Chosen on" not in shown(print_plan, pooled)
@@ -303,7 +304,7 @@ def test_steps_say_how_often_a_review_is_repeated():
 @pytest.mark.parametrize(
     ("low", "high", "said"),
     [(1.1, 1.9, "clearly faster"), (0.5, 0.9, "clearly slower"), (0.9, 1.2, "no clear"),
-     (1.3, 1.3, "too few prompts")],
+     (1.3, 1.3, "without an interval")],
 )  # fmt: skip
 def test_the_verdict_goes_by_the_interval(low, high, said):
     group = a_report().groups[0]

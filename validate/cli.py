@@ -19,7 +19,9 @@ from validate.cli_options import (
     EngineName,
     Limit,
     MaxTokens,
+    MinP,
     PromptsPath,
+    RepetitionPenalty,
     Seed,
     Target,
     Temperature,
@@ -54,6 +56,8 @@ def measure(
     temperature: Temperature = 0.0,
     top_k: TopK = None,
     top_p: TopP = None,
+    min_p: MinP = None,
+    repetition_penalty: RepetitionPenalty = 1.0,
     max_tokens: MaxTokens = 64,
     positions: Annotated[int, typer.Option(help="Time passes over 1..N positions.")] = 32,
     repeats: Annotated[int, typer.Option(help="Timed passes of each width.")] = 7,
@@ -73,15 +77,15 @@ def measure(
     from validate.report_text import print_profile
 
     check_output(output)
-    sampling = sampling_of(temperature, top_k, top_p)
+    sampling = sampling_of(temperature, top_k, top_p, min_p, repetition_penalty)
     chosen = load_prompts(prompts, split="measure", limit=limit)
     models = models_of(target, drafts, device, dtype, threads, engine)
-    with progress_bars() as progress:
+    log = output.with_suffix(".records.jsonl")
+    with progress_bars(log) as progress:
         profile = run_measure(
             models, chosen, sampling=sampling, max_tokens=max_tokens, seed=seed,
-            positions=positions, repeats=repeats, contexts=lengths_of(contexts),
+            positions=positions, repeats=repeats, contexts=lengths_of(contexts), log=log,
             progress=progress,
-            log=output.with_suffix(".records.jsonl"),
         )  # fmt: skip
     profile.save(output)
     print_profile(profile, console_of())
@@ -101,27 +105,37 @@ def run(
     temperature: Temperature = 0.0,
     top_k: TopK = None,
     top_p: TopP = None,
+    min_p: MinP = None,
+    repetition_penalty: RepetitionPenalty = 1.0,
     max_tokens: MaxTokens = 64,
     seed: Seed = 1,
     threads: Threads = None,
     engine: EngineName = "eager",
 ) -> None:
-    """Decode prompts with a cascade and plainly, in turns; one JSON line a prompt."""
-    from cscalc.cli import read_cascade
+    """Decode prompts with a cascade and plainly, in turns; one JSON line a prompt.
+
+    Speed-up, tokens per cycle and the number of equal texts are JSON on stdout. An interrupted
+    run goes on where it stopped.
+    """
+    from cscalc.cli_arguments import read_cascade
     from validate.prompts import load_prompts
+    from validate.report_summary import run_summary, summary_line
     from validate.run import run as run_cascade
 
     check_output(output)
-    sampling = sampling_of(temperature, top_k, top_p)
+    sampling = sampling_of(temperature, top_k, top_p, min_p, repetition_penalty)
     cascade = read_cascade(str(plan))
     chosen = load_prompts(prompts, limit=limit)
     models = models_of(target, drafts, device, dtype, threads, engine)
-    with progress_bars() as progress:
-        run_cascade(
+    with progress_bars(output) as progress:
+        records = run_cascade(
             cascade, models, chosen, sampling=sampling, max_tokens=max_tokens, seed=seed,
             log=output, progress=progress,
         )  # fmt: skip
+    found = run_summary(records)
+    typer.echo(summary_line(found, greedy=temperature == 0.0), err=True)
     typer.echo(f"written: {output}", err=True)
+    typer.echo(json.dumps({"output": str(output), **found}))
 
 
 @app.command()
@@ -134,22 +148,15 @@ def report(
     ] = None,
 ) -> None:
     """Set prediction, simulation and measurement side by side."""
-    from cscalc.plan import Plan
-    from cscalc.profile import Profile
-    from cscalc.records import read_lines
     from validate.report import report as make_report
+    from validate.report_files import check_report_output, read_plan, read_profile, read_run
 
-    if not runs.is_file():
-        raise FileNotFoundError(f"{runs} does not exist: check the path")
     if output is not None:
+        check_report_output(output)
         check_output(output)
-    lines = list(read_lines(runs))
-    if not lines or lines[0].get("schema") != "cscalc/records":
-        raise ValueError(f"{runs} is not a run: make it with  python -m validate run")
-    chosen = Plan.load(plan)
-    records = [line["record"] for line in lines[1:]]
-    settings = lines[0].get("experiment", {})
-    made = make_report(chosen.cascade, Profile.load(profile), records, settings=settings)
+    settings, records = read_run(runs)
+    measured, chosen = read_profile(profile), read_plan(plan)
+    made = make_report(chosen.cascade, measured, records, settings=settings)
     _show(made, chosen, output)
 
 
@@ -187,10 +194,11 @@ def demo(
     typer.echo(f"1/4  loading {target} and {drafts}", err=True)
     models = models_of(target, drafts, device, dtype, threads, engine)
     typer.echo("2/4  measuring acceptance and cost", err=True)
-    with progress_bars() as progress:
+    log = out / "profile.records.jsonl"
+    with progress_bars(log) as progress:
         profile = run_measure(
             models, measured_on, sampling=sampling, max_tokens=max_tokens, seed=seed,
-            progress=progress, log=out / "profile.records.jsonl",
+            progress=progress, log=log,
         )  # fmt: skip
     profile.save(out / "profile.json")
     print_profile(profile, console)
@@ -200,7 +208,7 @@ def demo(
     print_plan(plan, console)
     typer.echo("4/4  running it beside plain decoding, prompt by prompt", err=True)
     runs = out / f"run-{plan_id(plan)}.jsonl"
-    with progress_bars() as progress:
+    with progress_bars(runs) as progress:
         records = run_cascade(
             plan.cascade, models, [*measured_on, *held_out], sampling=sampling,
             max_tokens=max_tokens, seed=seed + 1, log=runs, progress=progress,

@@ -70,10 +70,11 @@ def deferral(
             "give one such draft"
         )
     out.mkdir(parents=True, exist_ok=True)
-    with progress_bars() as progress:
+    log = out / "deferral.records.jsonl"
+    with progress_bars(log) as progress:
         records = run_deferral(
             models, chosen, jobs, sampling=sampling, length=length, max_tokens=max_tokens,
-            seed=seed, log=out / "deferral.records.jsonl", progress=progress,
+            seed=seed, log=log, progress=progress,
         )  # fmt: skip
     found = deferral_report(records, jobs, length=length, rng=np.random.default_rng(seed))
     write_json(out / "deferral.json", found.to_dict())

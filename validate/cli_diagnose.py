@@ -20,10 +20,10 @@ def diagnose(
     run: Annotated[Path, typer.Argument(help="report.json of `report`, or run.jsonl of `run`.")],
 ) -> None:
     """Say which term lost the speed-up, with its numbers; JSON on stdout."""
-    from cscalc.profile import Profile
     from validate.diagnosis import diagnose as find
+    from validate.report_files import read_profile
 
-    measured = Profile.load(profile)
+    measured = read_profile(profile)
     found = find(measured, _report(run, measured))
     console = console_of()
     console.print()
@@ -37,21 +37,17 @@ def diagnose(
 def _report(path: Path, profile: Any) -> Any:
     """The report in a file, or the report of the run in it."""
     from cscalc.cascade import Cascade
-    from cscalc.records import read_lines
     from validate.report import Report
     from validate.report import report as make_report
+    from validate.report_files import read_run
 
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: check the path")
     if path.suffix != ".jsonl":
         return Report.load(path)
-    lines = list(read_lines(path))
-    head = lines[0] if lines else {}
-    settings = head.get("experiment", {})
-    if head.get("schema") != "cscalc/records" or settings.get("what") != "run":
-        raise ValueError(f"{path} is not a run: make it with  python -m validate run")
+    settings, records = read_run(path)
     cascade = Cascade.from_dict(settings["cascade"])
-    return make_report(cascade, profile, [one["record"] for one in lines[1:]], settings=settings)
+    return make_report(cascade, profile, records, settings=settings)
 
 
 def table_of(found: "Diagnosis") -> "Table":

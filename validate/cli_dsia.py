@@ -73,14 +73,16 @@ def dsia(
         others = load_prompts(source, split="held-out", limit=limit)  # not those measured on
         with progress_bars() as progress:
             names = choose_in(
-                models_of(target, "", device, dtype, threads), names, others, sampling=sampling,
-                max_tokens=max_tokens, seed=seed, folder=out, progress=progress,
+                models_of(target, "", device, dtype, threads, alone=True), names, others,
+                sampling=sampling, max_tokens=max_tokens, seed=seed, folder=out,
+                progress=progress,
             )  # fmt: skip
     models = models_of(target, ",".join([*names, bottom]), device, dtype, threads)
-    with progress_bars() as progress:
+    log = out / "dsia.records.jsonl"
+    with progress_bars(log) as progress:
         profile = measure(
             models, chosen, sampling=sampling, max_tokens=max_tokens, seed=seed, progress=progress,
-            log=out / "dsia.records.jsonl", positions=16,
+            log=log, positions=16,
         )  # fmt: skip
     profile.save(out / "dsia-profile.json")
     memory = {}
@@ -90,9 +92,10 @@ def dsia(
                 zip(("shared", "own"), shared_parameters(draft), strict=True)
             )
     table = dsia_table(profile, memory=memory, seed=seed)
+    measurement = profile.measurement or {}  # `measure` has written all of it
     write_json(out / "dsia.json", table.to_dict() | {
-        "recommendation": recommendation(table), "measurement": profile.measurement["experiment"],
-        "provenance": profile.measurement["provenance"],
+        "recommendation": recommendation(table), "measurement": measurement["experiment"],
+        "provenance": measurement["provenance"],
     })  # fmt: skip
     draw(table, out / "dsia.png")
     print_table(table, console_of())

@@ -26,6 +26,12 @@ Limit = Annotated[int | None, typer.Option(help="Use only so many prompts.")]
 Temperature = Annotated[float, typer.Option(help="0 is greedy.")]
 TopK = Annotated[int | None, typer.Option(help="Keep the k likeliest tokens.")]
 TopP = Annotated[float | None, typer.Option(help="Keep the likeliest tokens up to this mass.")]
+MinP = Annotated[
+    float | None, typer.Option(help="Keep tokens with at least this part of the likeliest's mass.")
+]
+RepetitionPenalty = Annotated[
+    float, typer.Option(help="Divide positive logits of tokens already there by this; 1 is none.")
+]
 MaxTokens = Annotated[int, typer.Option(help="Tokens a reply.")]
 Seed = Annotated[int, typer.Option(help="Seed of all randomness.")]
 EngineName = Annotated[
@@ -64,8 +70,10 @@ def models_of(
     dtype: str,
     threads: int | None,
     engine: str = "eager",
+    *,
+    alone: bool = False,
 ) -> Any:
-    """Models that the options name."""
+    """Models that the options name; a target without drafts only where it may be `alone`."""
     import torch
 
     from validate.dsia_names import split_names
@@ -75,14 +83,27 @@ def models_of(
         if threads < 1:
             raise ValueError(f"--threads must be >= 1, got {threads}")
         torch.set_num_threads(threads)
-    return load_models(target, split_names(drafts), device=device, dtype=dtype, engine=engine)
+    names = split_names(drafts)
+    if not names and not alone:
+        raise ValueError(
+            f"--drafts must name at least one draft, got {drafts!r}: such as mid or max-gram"
+        )
+    return load_models(target, names, device=device, dtype=dtype, engine=engine)
 
 
-def sampling_of(temperature: float, top_k: int | None, top_p: float | None) -> Any:
+def sampling_of(
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    min_p: float | None = None,
+    repetition_penalty: float = 1.0,
+) -> Any:
     """Sampling that the options describe."""
     from validate.sampling import Sampling
 
-    return Sampling(temperature, top_k=top_k, top_p=top_p)
+    return Sampling(
+        temperature, top_k=top_k, top_p=top_p, min_p=min_p, repetition_penalty=repetition_penalty
+    )
 
 
 def console_of() -> Any:
@@ -93,8 +114,11 @@ def console_of() -> Any:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Any]:
-    """A bar a stage, on stderr; plain lines where stderr is not a terminal."""
+def progress_bars(log: Path | None = None) -> Iterator[Any]:
+    """A bar a stage, on stderr; plain lines where stderr is not a terminal.
+
+    An interrupt ends the command with status 130 and says whether it goes on from `log`.
+    """
     from tqdm import tqdm
 
     bars: dict[str, Any] = {}
@@ -104,8 +128,16 @@ def progress_bars() -> Iterator[Any]:
             bars[stage] = tqdm(total=of, desc=f"     {stage}", mininterval=1.0)
         bars[stage].update(done - bars[stage].n)
 
+    def close() -> None:
+        while bars:
+            bars.popitem()[1].close()
+
     try:
         yield show
+    except KeyboardInterrupt:
+        close()
+        kept = "nothing is kept" if log is None else f"the same command goes on from {log}"
+        typer.echo(f"interrupted: {kept}", err=True)
+        raise typer.Exit(130) from None
     finally:
-        for bar in bars.values():
-            bar.close()
+        close()

@@ -3,28 +3,48 @@
 from pathlib import Path
 
 from cscalc.fronts import FrontPoint
+from cscalc.theory.deferral_rates import RULES
 from validate.deferral_report import DeferralReport
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
-MARKS = "os^Dv<>Pp*"
+# Paul Tol's muted scheme for all kinds of colour vision (personal.sron.nl/~pault), and black:
+# one for each rule, whatever else is in the picture. Grey is for decoding without a rule.
+COLOURS = (
+    "#332288", "#000000", "#117733", "#88CCEE", "#AA4499", "#999933", "#882255", "#44AA99",
+    "#DDCC77", "#CC6677",
+)  # fmt: skip
+MARKS = "oh^Dv<>Pps"
+OTHERS = {"plain": ("#777777", "X"), "lossless": ("#777777", "*")}
+
+
+def style_of(rule: str) -> tuple[str, str]:
+    """Colour and mark of a rule, the same in every picture.
+
+    Examples
+    --------
+    >>> style_of("chow")
+    ('#332288', 'o')
+    """
+    if rule in OTHERS:
+        return OTHERS[rule]
+    place = list(RULES).index(rule)
+    return COLOURS[place % len(COLOURS)], MARKS[place % len(MARKS)]
 
 
 def draw_front(report: DeferralReport, path: str | Path) -> None:
     """Draw expected and measured speed over the loss under the target, and write a PNG.
 
     Left: expected extra log-loss and EWIF, with intervals. Right: measured perplexity and
-    speed-up, with intervals. Rules keep colour and mark; open marks are sequential.
+    speed-up, with intervals. A rule has the same colour and mark in every
+    picture; open marks are sequential.
     """
     import matplotlib as mpl
 
     mpl.use("Agg")
     import matplotlib.pyplot as plt
+    from matplotlib.lines import Line2D
 
     rules = sorted({p.rule for p in report.front.points if p.threshold is not None})
-    style = {
-        rule: (COLOURS[i % len(COLOURS)], MARKS[i % len(MARKS)]) for i, rule in enumerate(rules)
-    }
-    style |= {"plain": ("#555555", "X"), "lossless": ("#555555", "*")}
+    style = {rule: style_of(rule) for rule in (*rules, *OTHERS)}
     figure, (left, right) = plt.subplots(1, 2, figsize=(10.5, 4.6), layout="constrained")
     for point in report.front.points:
         colour, mark = style[point.rule]
@@ -62,13 +82,11 @@ def draw_front(report: DeferralReport, path: str | Path) -> None:
         axes.axhline(1.0, color="#999999", lw=0.6, ls=":")
         axes.spines[["top", "right"]].set_visible(False)
     handles = [
-        plt.Line2D([], [], color=colour, marker=mark, ls="", label=rule)
+        Line2D([], [], color=colour, marker=mark, ls="", label=rule)
         for rule, (colour, mark) in style.items()
     ]
     handles.append(
-        plt.Line2D(
-            [], [], color="#555555", marker="o", mfc="none", ls="", label="open: sequential"
-        )
+        Line2D([], [], color="#555555", marker="o", mfc="none", ls="", label="open: sequential")
     )
     figure.legend(handles=handles, loc="outside lower center", ncols=6, frameon=False, fontsize=9)
     figure.savefig(path, dpi=150, metadata={"Software": None})

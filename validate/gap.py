@@ -14,6 +14,7 @@ from cscalc.profile import Profile
 from cscalc.simulate import simulate
 from cscalc.simulate.replay import per_cycle
 from cscalc.theory.law import cycle_law
+from validate.report_limits import FEW, Range, cut, possible
 
 RESAMPLES = 2000
 SIMULATED_CYCLES = 200_000
@@ -60,6 +61,8 @@ class Group:
         Predicted with one rate for all prompts; predicted with each prompt's own rates, place
         by place (on held-out prompts: with those of the measured prompts, and the interval
         that their spread implies); simulated with the pooled rates; measured.
+    n_measured : int or None
+        Prompts whose rates the prediction rests on; None in reports of older versions.
     """
 
     name: str
@@ -68,13 +71,24 @@ class Group:
     own: dict[str, Estimate]
     simulated: dict[str, Estimate]
     measured: dict[str, Estimate]
+    n_measured: int | None = None
+
+    @property
+    def few(self) -> bool:
+        """Whether there are too few prompts for their interval to say anything."""
+        return self.n_prompts < FEW
+
+    @property
+    def judges(self) -> bool:
+        """Whether the predicted interval can judge what was measured."""
+        return not self.few and (self.n_measured is None or self.n_measured >= FEW)
 
     def gap(self, quantity: str) -> float:
         """Measured over predicted (own rates), minus 1."""
         return self.measured[quantity].value / self.own[quantity].value - 1.0
 
 
-def _sums(records: Sequence[Mapping[str, Any]]) -> np.ndarray:
+def sums_of(records: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """Per prompt: cascade tokens, cycles, seconds; plain tokens, seconds. Shape (prompts, 5)."""
     return np.array(
         [
@@ -87,7 +101,7 @@ def _sums(records: Sequence[Mapping[str, Any]]) -> np.ndarray:
     )  # fmt: skip
 
 
-def _measured(sums: np.ndarray) -> dict[str, np.ndarray]:
+def measured_of(sums: np.ndarray) -> dict[str, np.ndarray]:
     """Measured quantities of summed columns, shape (..., 5)."""
     tokens, cycles, seconds, plain_tokens, plain_seconds = np.moveaxis(sums, -1, 0)
     unit = plain_seconds / plain_tokens  # seconds of a plain token
@@ -106,16 +120,17 @@ def make_group(
     records: Sequence[Mapping[str, Any]],
     rng: np.random.Generator,
 ) -> Group:
-    sums = _sums(records)  # (prompts, 5)
+    sums = sums_of(records)  # (prompts, 5)
     picks = rng.integers(len(records), size=(RESAMPLES, len(records)))
-    point = _measured(sums.sum(axis=0))
-    spread = _measured(sums[picks].sum(axis=1))
+    point = measured_of(sums.sum(axis=0))
+    spread = measured_of(sums[picks].sum(axis=1))
     law = cycle_law(cascade, profile)
     pooled = {"tokens_per_cycle": law.mean, "cycle_cost": law.cost, "speedup": law.ewif}
     tally = simulate(cascade, profile, SIMULATED_CYCLES, rng=rng)
     low, high = tally.tokens_interval(0.95)
     half = 1.96 * tally.cost_sigma
     cost = tally.cost_per_cycle
+    within = possible(cascade, profile)
     simulated = {
         "tokens_per_cycle": Estimate(tally.tokens_per_cycle, low, high),
         "cycle_cost": Estimate(cost, cost - half, cost + half),
@@ -130,10 +145,16 @@ def make_group(
         name,
         len(records),
         {k: Estimate.exact(v) for k, v in pooled.items()},
-        own_part,
-        simulated,
+        _cut(own_part, within),
+        _cut(simulated, within),
         {k: Estimate(float(point[k]), *_interval(spread[k])) for k in QUANTITIES},
+        len(own),
     )
+
+
+def _cut(part: Mapping[str, Estimate], within: Mapping[str, Range]) -> dict[str, Estimate]:
+    """Intervals without what no cycle can do."""
+    return {k: Estimate(e.value, *cut(e.value, e.low, e.high, within[k])) for k, e in part.items()}
 
 
 def _quantities(sums: Any) -> dict[str, Any]:
@@ -196,12 +217,12 @@ def by_task(
         if mine:
             numbers = [r["question_id"] for r in mine]
             predicted = _quantities(sum(own[n] for n in numbers))
-            same = _measured(_sums(mine).sum(axis=0))
+            same = measured_of(sums_of(mine).sum(axis=0))
             row["alphas"] = np.mean([rates[n].alphas[0, 1:] for n in numbers], axis=0).tolist()
             for quantity in ("tokens_per_cycle", "speedup"):
                 row[f"own_{quantity}"] = float(predicted[quantity])
                 row[f"same_{quantity}"] = float(same[quantity])
-        measured = _measured(_sums(part).sum(axis=0))
+        measured = measured_of(sums_of(part).sum(axis=0))
         row["tokens_per_cycle"] = float(measured["tokens_per_cycle"])
         row["speedup"] = float(measured["speedup"])
         rows.append(row)
@@ -219,11 +240,11 @@ def paired_gap(
     both = [r for r in records if r["question_id"] in own]
     if not both:
         raise ValueError("no record is of a prompt that the rates were measured on: run those too")
-    sums = _sums(both)  # (prompts, 5)
+    sums = sums_of(both)  # (prompts, 5)
     replayed = np.array([own[r["question_id"]] for r in both])
     picks = rng.integers(len(both), size=(RESAMPLES, len(both)))
     at, drawn = (
-        (_measured(sums[rows].sum(axis=-2)), _quantities(replayed[rows].sum(axis=-2)))
+        (measured_of(sums[rows].sum(axis=-2)), _quantities(replayed[rows].sum(axis=-2)))
         for rows in (np.arange(len(both)), picks)
     )
     return {
@@ -242,7 +263,7 @@ def cycle_times(
 
     Predicted with the prompts' own rates, place by place.
     """
-    sums = _sums(records).sum(axis=0)
+    sums = sums_of(records).sum(axis=0)
     unit = sums[4] / sums[3]
     cycles = sums[1]
     chosen = [own[r["question_id"]] for r in records if r["question_id"] in own]
@@ -259,7 +280,7 @@ def cycle_times(
 
 def run_facts(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Seconds of a plain token, and proposals in front of the target in a cycle."""
-    sums = _sums(records).sum(axis=0)
+    sums = sums_of(records).sum(axis=0)
     reviewed = sum(sum(r["cascade"]["reviewed"]) for r in records)
     return {
         "plain_token_seconds": float(sums[4] / sums[3]),

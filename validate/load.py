@@ -4,14 +4,15 @@ import gc
 import importlib.util
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import torch
 
 from validate.dsia_models import self_draft
-from validate.dsia_names import is_setting, parse_setting
+from validate.dsia_names import FORMS, is_setting, parse_setting
 from validate.engine import check_engine, with_engine
 from validate.models import LanguageModel, Models, TransformersModel
 from validate.ngram import MaxGram, OneShotDraft, PromptLookup
@@ -21,6 +22,7 @@ BUNDLED_TARGET = "smollm2-135m"  # SmolLM2-135M-Instruct, from the package llm-s
 BUNDLED_DRAFTS = ("mid", "tiny")  # distilled from it, in this package
 BUNDLED_LAYER_DROP = "layer-drop"  # ours, whose parts are good drafts of it; in this package
 ONE_SHOT = ("max-gram", "prompt-lookup")
+HUB_SECONDS = 10.0  # how long the hub may take to say whether it has a model
 DATA = Path(__file__).parent / "data"
 DRAFTS_FOLDER = DATA / "smollm2-drafts"
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16,
@@ -74,6 +76,7 @@ def load_models(
     kind = _pick_dtype(dtype, where)
     check_engine(engine, where)
     pack = pack and engine != "compiled"  # torch.compile sees through no packed weight
+    _check_once(drafts)
     module, tokenizer = _load(target, where, kind)
     embedding = module.get_input_embeddings().weight
     loaded: list[LanguageModel | OneShotDraft | str] = []
@@ -95,6 +98,16 @@ def load_models(
     gc.collect()
     made = [self_draft(model, parse_setting(x)) if isinstance(x, str) else x for x in loaded]
     return with_engine(Models.of(model, *made, tokenizer=tokenizer), engine)
+
+
+def _check_once(drafts: Sequence[str]) -> None:
+    """Raise ValueError if a draft is named twice, before anything is loaded."""
+    for place, name in enumerate(drafts):
+        if name in drafts[:place]:
+            raise ValueError(
+                f"drafts must differ, got {name!r} as draft {drafts.index(name) + 1} and again as "
+                f"draft {place + 1}: leave one out"
+            )
 
 
 def pick_device(device: str) -> torch.device:
@@ -158,7 +171,9 @@ def _load(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any
     from transformers import AutoModelForCausalLM, AutoTokenizer
     from transformers.utils import logging
 
-    bundled = {BUNDLED_TARGET: bundled_gguf, BUNDLED_LAYER_DROP: lambda: DATA / BUNDLED_LAYER_DROP}
+    bundled: dict[str, Callable[[], Path]] = {
+        BUNDLED_TARGET: bundled_gguf, BUNDLED_LAYER_DROP: lambda: DATA / BUNDLED_LAYER_DROP,
+    }  # fmt: skip
     path = bundled[name]() if name in bundled else Path(name)
     if path.suffix == ".gguf":
         if not path.is_file():
@@ -173,17 +188,42 @@ def _load(name: str, device: torch.device, dtype: torch.dtype) -> tuple[Any, Any
     elif path.is_absolute() or name.startswith(".") or name.count("/") > 1:
         raise FileNotFoundError(f"there is no model at {name}: check the path")
     else:
-        source = {"pretrained_model_name_or_path": name}
+        source = _from_hub(name)
     logging.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # loaders of third parties warn about their own code
         try:
             tokenizer = AutoTokenizer.from_pretrained(**source)
-            module = AutoModelForCausalLM.from_pretrained(**source, dtype=dtype)
+            module: Any = AutoModelForCausalLM.from_pretrained(**source, dtype=dtype)
         except (OSError, ValueError, ImportError) as error:
-            reason = " ".join(str(error).split())[:200]
+            reason = shorten(str(error), 300, placeholder=" ...")
             raise ValueError(f"cannot load {name}: {reason}") from error
     return module.to(device).eval(), tokenizer
+
+
+def _from_hub(name: str) -> dict[str, Any]:
+    """How to load a hub name; asked here once, for the loaders try again for a minute."""
+    import huggingface_hub as hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+
+    source: dict[str, Any] = {"pretrained_model_name_or_path": name}
+    try:
+        hub.model_info(name, timeout=HUB_SECONDS)
+        return source
+    except (RepositoryNotFoundError, HFValidationError):
+        why = "the hub has no model of that name that you may read"
+    except HfHubHTTPError:  # a mirror may hold files and answer no questions
+        return source
+    except Exception as error:  # of a network library that changes with the hub's version
+        if isinstance(hub.try_to_load_from_cache(name, "config.json"), str):
+            return source | {"local_files_only": True}
+        why = f"the hub, which may have it, cannot be reached ({type(error).__name__})"
+    bundled = ", ".join((BUNDLED_TARGET, BUNDLED_LAYER_DROP))
+    drafts = ", ".join((*BUNDLED_DRAFTS, *ONE_SHOT))
+    raise ValueError(
+        f"there is no model {name!r}: it is no folder and no .gguf file, none of the bundled ones "
+        f"(targets {bundled}; drafts {drafts}), no setting of the target ({FORMS}), and {why}"
+    )
 
 
 def _bundled_draft(
@@ -208,7 +248,7 @@ def _bundled_draft(
         "lm_head.weight": embedding @ weights.pop("embed_out.weight"),
         **{f"model.{key}": tensor for key, tensor in weights.items()},
     }
-    module = LlamaForCausalLM(LlamaConfig(**config_data))
+    module: Any = LlamaForCausalLM(LlamaConfig(**config_data))
     module.load_state_dict(state)
     return module.to(device=device, dtype=dtype).eval()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from cscalc._checks import check_int
 from cscalc.cascade import Cascade
 from cscalc.own_rates import pooled_rates
 from cscalc.profile import Profile
@@ -22,6 +23,7 @@ from validate.timing import measure_one_shot, measure_passes, pass_ratios
 
 Progress = Callable[[str, int, int], None]  # stage, done, of
 BY_CONTEXT = "by_context"  # key of the record and of the measurement
+MOST_REPEATS = 1000  # timed passes of each width; more take days
 
 
 def measure(
@@ -64,6 +66,12 @@ def measure(
     progress : callable
         Called with (stage, done, of).
 
+    Raises
+    ------
+    TypeError, ValueError
+        Before any pass: if there is no prompt, or a text, its answer and the widest timed pass
+        do not fit a model.
+
     Returns
     -------
     Profile
@@ -72,6 +80,7 @@ def measure(
     sampling = sampling or Sampling()
     if not prompts:
         raise ValueError("there are no prompts to measure on: give at least one")
+    _check_size(models, prompts, max_tokens, positions, repeats)
     experiment = {
         "what": "measure", "models": list(models.names), "device": str(models.device),
         "sampling": sampling.to_dict(), "max_tokens": max_tokens, "seed": seed,
@@ -166,17 +175,38 @@ def _time_passes(
     return {"passes": seconds, "calls": calls}
 
 
+def _check_size(
+    models: Models, prompts: Sequence[Prompt], max_tokens: int, positions: int, repeats: int
+) -> None:
+    """Raise ValueError if a prompt with its answer, or a timed pass after it, does not fit."""
+    check_int("max_tokens", max_tokens, least=1)
+    check_int("positions", positions, least=1)
+    if check_int("repeats", repeats, least=1) > MOST_REPEATS:
+        raise ValueError(
+            f"repeats must be <= {MOST_REPEATS}, got {repeats}: 7 are enough, for prompts "
+            "repeat them too (--repeats)"
+        )
+    for prompt in prompts:
+        length = len(encode(models, prompt))
+        for model in models.language.values():
+            if length + max_tokens > model.max_positions:
+                raise ValueError(
+                    f"prompt {prompt.question_id} has {length} tokens, and with {max_tokens} more "
+                    f"does not fit {model.name}, which holds {model.max_positions}: lower "
+                    "max_tokens (--max-tokens), shorten the prompt or leave the model out"
+                )
+            if length + max_tokens + positions > model.max_positions:
+                raise ValueError(
+                    f"a pass over {positions} positions after prompt {prompt.question_id} and its "
+                    f"answer ({length} and {max_tokens} tokens) does not fit {model.name}, which "
+                    f"holds {model.max_positions}: lower positions (--positions)"
+                )
+
+
 def _measure_prompt(
     models: Models, prompt: Prompt, sampling: Sampling, max_tokens: int, seed: int
 ) -> dict[str, Any]:
     ids = encode(models, prompt)
-    for model in models.language.values():
-        if len(ids) + max_tokens > model.max_positions:
-            raise ValueError(
-                f"prompt {prompt.question_id} has {len(ids)} tokens, and with {max_tokens} more "
-                f"does not fit {model.name}, which holds {model.max_positions}: shorten the "
-                "prompt or leave the model out"
-            )
     generator = seeded(seed, prompt.question_id)
     reply = generate(
         Cascade(()), models, ids, generator=generator, max_tokens=max_tokens, sampling=sampling,

@@ -44,10 +44,19 @@ class Report:
         """The group of that name."""
         return next(group for group in self.groups if group.name == name)
 
+    @property
+    def notes(self) -> list[str]:
+        """Cautions, one sentence each: too few prompts, a run with other settings."""
+        from validate.report_notes import notes  # it says what is defined here
+
+        return notes(self.groups, self.run)
+
     def rows(self) -> list[tuple[str, ...]]:
         """The main table as text, header first."""
-        rows = [("prompts", "quantity", "predicted, one rate", "predicted, own rates",
-                 "simulated", "measured", "gap")]  # fmt: skip
+        rows: list[tuple[str, ...]] = [
+            ("prompts", "quantity", "predicted, one rate", "predicted, own rates", "simulated",
+             "measured", "gap")
+        ]  # fmt: skip
         for group in self.groups:
             for quantity, label in QUANTITIES.items():
                 parts = (group.pooled, group.own, group.simulated, group.measured)
@@ -70,7 +79,7 @@ class Report:
             "groups": [
                 {"name": g.name, "n_prompts": g.n_prompts, "pooled": numbers(g.pooled),
                  "own": numbers(g.own), "simulated": numbers(g.simulated),
-                 "measured": numbers(g.measured)}
+                 "measured": numbers(g.measured), "n_measured": g.n_measured}
                 for g in self.groups
             ],
             "tasks": list(self.tasks),
@@ -78,6 +87,7 @@ class Report:
             "residuals": list(self.residuals),
             "curves": self.curves,
             "run": self.run,
+            "notes": self.notes,
         }  # fmt: skip
 
     @classmethod
@@ -96,7 +106,7 @@ class Report:
         try:
             groups = tuple(
                 Group(g["name"], g["n_prompts"], numbers(g["pooled"]), numbers(g["own"]),
-                      numbers(g["simulated"]), numbers(g["measured"]))
+                      numbers(g["simulated"]), numbers(g["measured"]), g.get("n_measured"))
                 for g in data["groups"]
             )  # fmt: skip
             return cls(
@@ -122,7 +132,8 @@ class Report:
         lines = [
             "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)) for row in rows
         ]
-        return "\n".join([f"Report of {self.cascade}", *(line.rstrip() for line in lines)])
+        shown = [f"Report of {self.cascade}", *(line.rstrip() for line in lines)]
+        return "\n".join([*shown, *(f"Note: {note}" for note in self.notes)])
 
     def _repr_html_(self) -> str:
         from validate.report_notebook import report_notebook  # it shows what is defined here

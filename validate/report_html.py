@@ -54,7 +54,8 @@ def _head(report: Report) -> str:
     return (
         '<header><p class="over">Predicted, simulated and measured</p>'
         f"<h1>{esc(words.title(report))}</h1>{paragraph(shown, 'notation')}"
-        f'<div class="tiles">{tiles}</div>{paragraph(same) if same else ""}</header>\n'
+        f'<div class="tiles">{tiles}</div>{paragraph(same) if same else ""}'
+        f"{''.join(paragraph(f'Note: {note}') for note in report.notes)}</header>\n"
     )
 
 

@@ -18,6 +18,7 @@ def report_notebook(report: Report) -> str:
         )
     if same := words.lossless_sentence(report):
         verdicts.append(same)
+    verdicts += [f"Note: {note}" for note in report.notes]
     shown = f"{drawn}{paragraphs(verdicts)}{table(_rows(report))}"
     found = words.leftovers(report) if report.groups else []
     if found:

@@ -13,6 +13,7 @@ from validate import report_words as words
 from validate.gap import QUANTITIES, Estimate, Group
 from validate.report import Report
 from validate.report_context import context_table
+from validate.report_notes import profile_notes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -47,6 +48,8 @@ def print_profile(profile: Profile, console: "Console") -> None:
         _show(console, title, _verify(profile))
     if (by_context := context_table(profile)) is not None:
         _show(console, "The same by length of the context, in tokens", by_context)
+    for note in profile_notes(profile):
+        console.print(_text(f"Note: {note}", "bold"))
 
 
 def print_plan(plan: Plan, console: "Console") -> None:
@@ -85,6 +88,8 @@ def print_report(report: Report, console: "Console") -> None:
         ))  # fmt: skip
     if same := words.lossless_sentence(report):
         console.print(_text(same))
+    for note in report.notes:
+        console.print(_text(f"Note: {note}", "bold"))
     _show(console, "Where the time of a cycle goes, in plain tokens' time", _cycle(report))
     if report.tasks:
         title = "Tokens per cycle by task: own rates' prediction; measured on the same, on all"
@@ -103,7 +108,9 @@ def _side_by_side(group: Group) -> "Table":
         parts = (group.pooled, group.own, group.simulated, group.measured)
         cells = [_estimate(part[quantity]) for part in parts]
         gap = words.percent(1.0 + group.gap(quantity))
-        note = words.agreement(group, quantity).partition(" ")[0]  # "in" or "outside"
+        note = words.agreement(group, quantity)
+        for rest in (" the predicted interval", " prompts"):  # in, outside, too few
+            note = note.removesuffix(rest)
         table.add_row(LABELS.get(quantity, label), *cells, f"{gap}\n{note}" if note else gap)
     return table
 

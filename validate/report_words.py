@@ -9,6 +9,7 @@ from cscalc.cascade import Cascade, Review, Segment, describe
 from cscalc.plan import Plan
 from validate.gap import QUANTITIES, Estimate, Group
 from validate.report import Report
+from validate.report_limits import FEW
 
 OUTSIDE = "outside the passes"
 SMALL = 1e-3  # a factor nearer to 1 than this is not worth a sentence
@@ -31,7 +32,10 @@ ROWS = {
     "speedup": "Tokens per cycle over cost of a cycle; 1 is plain decoding. The predicted value "
     "is called EWIF, the expected walltime improvement factor.",
 }
-INTERVALS = "[low, high] is a 95 % interval; a number without one has no chance in it."
+INTERVALS = (
+    "[low, high] is a 95 % interval; a number without one has no chance in it. From fewer than "
+    f"{FEW} prompts an interval says nothing."
+)
 ALPHA = (
     "An acceptance rate is the chance that the reviewing model keeps a proposed token when it "
     "kept all before it: 1 always, 0 never."
@@ -120,8 +124,10 @@ def group_title(group: Group) -> str:
 def verdict(group: Group) -> str:
     """What the measured speed-up of a group says."""
     speed = group.measured["speedup"]
+    if group.few:
+        return f"too few prompts to say more ({group.n_prompts}; an interval needs {FEW})"
     if speed.low == speed.high:
-        return "too few prompts for an interval"
+        return "without an interval: all prompts alike"
     if speed.low > 1.0 or speed.high < 1.0:
         return f"clearly {'faster' if speed.low > 1.0 else 'slower'}"
     return "no clear difference"
@@ -139,10 +145,15 @@ def percent(factor: float) -> str:
 
 
 def agreement(group: Group, quantity: str) -> str:
-    """Whether what was measured lies in the predicted interval; "" where there is none."""
+    """Whether what was measured lies in the predicted interval; "" where there is none.
+
+    From fewer than `FEW` prompts an interval judges nothing: "too few prompts".
+    """
     predicted, value = group.own[quantity], group.measured[quantity].value
     if not predicted.high - predicted.low > 1e-9 * abs(predicted.value):  # rounding is no chance
         return ""
+    if not group.judges:
+        return "too few prompts"
     inside = predicted.low <= value <= predicted.high
     return "in the predicted interval" if inside else "outside the predicted interval"
 
