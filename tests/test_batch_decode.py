@@ -15,8 +15,9 @@ from validate.batch import generate_many  # noqa: E402
 from validate.decode import generate  # noqa: E402
 from validate.decoder import Pass  # noqa: E402
 from validate.models import Models, TransformersModel  # noqa: E402
-from validate.ragged import RaggedRows  # noqa: E402
+from validate.ragged import RaggedRows, check_ragged  # noqa: E402
 from validate.sampling import Sampling  # noqa: E402
+from validate.tree_session import start_tree  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,7 @@ def test_rows_share_passes():
     """Five rows of equal models: as many passes as one row makes, not five times as many."""
     target = tiny_llama(0)
     models = Models.of(target, tiny_llama(0))  # every proposal is kept
+    check_ragged(target)  # once a model, not counted here
     counter = Counting(target)
     prompts = [[i % VOCAB] * (i + 2) for i in range(5)]
     runs = generate_many(
@@ -193,3 +195,94 @@ def test_greedy_batches_reach_the_context_limit(llamas):
     assert [run.tokens for run in many] == [run.tokens for run in single]
     assert many[0].finish == "context"
     assert Review in {type(s) for s in NESTED.drafts}
+
+
+TINY = {"vocab_size": VOCAB, "pad_token_id": None, "bos_token_id": None, "eos_token_id": None}
+MPT = {**TINY, "d_model": 16, "n_heads": 2, "n_layers": 2, "max_seq_len": 64}
+NO_BATCH = {  # class -> configuration, and what is said of it
+    "GPTNeo": (
+        {"hidden_size": 16, "num_layers": 2, "num_heads": 2, "window_size": 4,
+         "attention_types": [[["global", "local"], 1]], "max_position_embeddings": 64},
+        "has layers of local_attention",
+    ),
+    "Bloom": ({"hidden_size": 16, "n_layer": 2, "n_head": 2}, "does not read"),
+    "Falcon": (
+        {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "alibi": True},
+        "has layers of alibi",
+    ),
+    "Mpt": (MPT, "has layers of alibi"),
+}  # fmt: skip
+
+
+def other(kind, options, dtype=torch.float32):
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{kind}Config")(**TINY | options, initializer_range=0.6)
+    module = getattr(transformers, f"{kind}ForCausalLM")(config)
+    return TransformersModel(module.to(dtype), name=f"my {kind}")
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("kind", NO_BATCH)
+def test_a_model_that_reads_no_batch_is_refused_before_anything_is_decoded(kind, dtype):
+    """GPT-Neo wrote other tokens; alibi ended in "too many values to unpack"."""
+    options, words = NO_BATCH[kind]
+    model, prompts = other(kind, options, dtype), [[1, 4, 6, 2, 3], [5] * 12, [3]]
+
+    class Never:
+        name, vocab_size = "never", VOCAB
+
+        def propose(self, text, length):
+            raise AssertionError("something is decoded")
+
+    models = Models.of(model, Never())
+    options = {"generator": torch.Generator(), "max_tokens": 4, "sampling": Sampling(0.0)}
+    with pytest.raises(ValueError, match=f"^my {kind} .*{words}.* one text at a time"):
+        generate_many(Cascade((Draft(1, 2),)), models, prompts, batch=2, **options)
+    with pytest.raises(ValueError, match=f"^my {kind} .*{words}"):
+        start_tree(model)
+    alone = generate_many(Cascade(()), Models.of(model), prompts, batch=1, **options)
+    assert [run.tokens for run in alone] == [
+        generate(Cascade(()), Models.of(model), prompt, **options).tokens for prompt in prompts
+    ]
+
+
+@pytest.mark.parametrize("window", [4, 256])
+def test_the_trial_sees_a_window_that_no_configuration_tells(window, monkeypatch):
+    """GPT-Neo takes its window from the last columns of a batch, whatever a row's own end."""
+    options = NO_BATCH["GPTNeo"][0] | {"window_size": window, "max_position_embeddings": 512}
+    model = other("GPTNeo", options)
+    monkeypatch.setattr("validate.ragged.layer_windows", lambda *_: {"full_attention": None})
+    with pytest.raises(ValueError, match=r"^my GPTNeo \(GPTNeo.* does not read texts of"):
+        check_ragged(model)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_model_is_tried_once(family, attention):
+    model = tiny(family, attention)
+    check_ragged(model)
+    again = TransformersModel(model.module, name="again")
+    counter = Counting(model)
+    check_ragged(again)
+    assert counter.calls == 0
+
+
+@pytest.mark.parametrize("positions", range(1, 13))
+def test_a_model_of_few_positions_is_tried_too(positions):
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        **TINY, hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        max_position_embeddings=positions, initializer_range=0.6,
+    )  # fmt: skip
+    check_ragged(TransformersModel(transformers.LlamaForCausalLM(config), name="short"))
+
+
+def test_memory_that_is_spent_is_not_the_models_fault():
+    model = tiny_llama(0)
+
+    def spent(*args, **kwargs):
+        raise torch.OutOfMemoryError("full")
+
+    model.module.forward = spent
+    with pytest.raises(torch.OutOfMemoryError, match="full"):
+        check_ragged(model)

@@ -11,6 +11,7 @@ from tests.dsia_targets import VOCAB, logits, tiny_target  # noqa: E402
 from validate.dsia import LayerSkip  # noqa: E402
 from validate.dsia_choose import choose_layers  # noqa: E402
 from validate.dsia_models import self_draft  # noqa: E402
+from validate.models import TableModel  # noqa: E402
 from validate.sampling import Sampling  # noqa: E402
 
 TEXTS = [([1, 5, 3], [7, 2, 9, 4, 4, 6]), ([0], [3, 3, 8, 1, 12])]
@@ -84,3 +85,9 @@ def test_bad_input_is_one_clear_sentence(target, texts, sparsity, message):
     with pytest.raises(ValueError, match=message):
         choose_layers(target, texts, sparsity, trials=0)
     assert VOCAB > 12
+
+
+def test_a_target_without_layers_is_refused():
+    table = TableModel(torch.zeros(3, 3), name="bigrams")
+    with pytest.raises(ValueError, match="the target bigrams shows no layers to leave out"):
+        choose_layers(table, TEXTS, 0.5, trials=0)

@@ -3,7 +3,7 @@
 import inspect
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
@@ -210,6 +210,89 @@ def test_a_character_of_several_tokens_is_seen_when_it_is_whole():
             break
     assert bytes(kept).decode() == "a → b →."
     assert run.finish == "stop"
+
+
+class Pieces:
+    """A tokenizer of pieces of bytes, some of them without text, some parts of a character."""
+
+    pieces = (b"a", b"", b"b", b"ab", b"ccccccccccccb", "é".encode()[:1], "é".encode()[1:],
+              *(bytes([byte]) for byte in "𝄞".encode()))  # fmt: skip
+
+    def __init__(self):
+        self.decoded = []
+
+    def decode(self, tokens):
+        self.decoded.append(len(tokens))
+        return b"".join(self.pieces[t] for t in tokens).decode(errors="replace")
+
+
+def first_stop(ending, tokens):
+    """Tokens up to the one that completes a stop string, as `Ending` finds it."""
+    run = Completion()
+    for token in tokens:
+        if ending.take(run, [token], reviewed=0)[1]:
+            break
+    return run.tokens, run.stop
+
+
+@given(
+    st.lists(
+        st.sampled_from([[i] for i in range(7)] + [[1] * 9, [1] * 40, [7, 8, 9, 10]]), max_size=30
+    ),
+    st.lists(st.text("abcé𝄞", min_size=1, max_size=5), min_size=1, max_size=3),
+)
+@example([[0], [1] * 8, [2]], ["ab"])
+@example([[0], [1] * 40, [4]], ["ac"])
+@settings(max_examples=400, deadline=None)
+def test_a_stop_is_found_where_the_whole_text_first_holds_it(parts, stops):
+    """Whatever tokens are: without text, of many characters, or parts of one."""
+    tokens, pieces = [token for part in parts for token in part], Pieces()
+    found, stop = first_stop(Ending(10**6, frozenset(), tuple(stops), pieces), tokens)
+    ends = (n for n in range(1, len(tokens) + 1)
+            if any(each in pieces.decode(tokens[:n]) for each in stops))  # fmt: skip
+    first = next(ends, None)
+    assert found == tokens[:first]
+    assert (stop is not None) == (first is not None)
+
+
+class Runs(Pieces):
+    """A tokenizer that shows neighbouring bytes all together, or, with a stray one, not at all."""
+
+    def decode(self, tokens):
+        text, run = "", b""
+        for piece in [*(self.pieces[t] for t in tokens), b"."]:
+            if len(piece) == 1 and piece >= b"\x80":
+                run += piece
+                continue
+            try:
+                text += run.decode()
+            except UnicodeDecodeError:
+                text += "\ufffd" * len(run)
+            text, run = text + piece.decode(), b""
+        return text[:-1]
+
+
+@given(
+    st.lists(st.sampled_from([[0], [2], [3], [4], [1] * 5, [5, 6], [7, 8, 9, 10]]), max_size=30),
+    st.text("abcé𝄞", min_size=1, max_size=5),
+)
+@example([[7, 8, 9, 10]] * 6 + [[5, 6], [2]], "éb")
+@settings(max_examples=300, deadline=None)
+def test_a_stop_behind_many_characters_of_several_tokens_is_found(parts, stop):
+    tokens, pieces = [token for part in parts for token in part], Runs()
+    found, _ = first_stop(Ending(10**6, frozenset(), (stop,), pieces), tokens)
+    ends = (n for n in range(1, len(tokens) + 1) if stop in pieces.decode(tokens[:n]))
+    assert found == tokens[: next(ends, None)]
+
+
+def test_a_stop_costs_two_short_decodes_a_token():
+    pieces = Pieces()
+    first_stop(Ending(10**6, frozenset(), ("never", "ba é"), pieces), [0, 2, 3, 4] * 500)
+    assert max(pieces.decoded) <= 2
+    assert len(pieces.decoded) <= 2 * 2000
+    pieces.decoded.clear()
+    first_stop(Ending(10**6, frozenset(), (), pieces), [0, 2] * 100)
+    assert not pieces.decoded
 
 
 def options_of(function):

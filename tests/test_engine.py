@@ -3,6 +3,7 @@
 import json
 import time
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -23,7 +24,8 @@ from validate.dsia_models import self_draft  # noqa: E402
 from validate.engine import CompiledModel, Engine, check_engine, engine_settings, with_engine  # noqa: E402
 from validate.load import load_models  # noqa: E402
 from validate.measure import measure  # noqa: E402
-from validate.models import Models, TableModel  # noqa: E402
+from validate.models import Models, TableModel, TransformersModel  # noqa: E402
+from validate.packing import pack_linears  # noqa: E402
 from validate.pass_timer import PassTimer  # noqa: E402
 from validate.prompts import Prompt  # noqa: E402
 from validate.ties import compare_greedy  # noqa: E402
@@ -79,6 +81,7 @@ def test_a_profile_is_measured_with_the_engine_that_decodes(tmp_path, monkeypatc
         (lambda: Engine(widths=(2, 4)), r"widths must ascend from 1, got \(2, 4\)"),
         (lambda: Engine(widths=(1, 4, 2)), "widths must ascend"),
         (lambda: Engine(widths=()), "widths must ascend"),
+        (lambda: Engine(widths=[1, 5, 2]), r"widths must ascend from 1, got \(1, 5, 2\)"),
         (lambda: Engine(compile="most"), "compile must be one of default"),
         (lambda: Engine(max_length=0), "max_length must be >= 1, got 0"),
         (lambda: Engine(slack=0), "slack must be >= 1, got 0"),
@@ -98,6 +101,27 @@ def test_a_profile_is_measured_with_the_engine_that_decodes(tmp_path, monkeypatc
 def test_bad_engines_are_one_clear_sentence(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def test_widths_may_be_any_sequence_of_int():
+    for widths in ([1, 2], np.array([1, 2]), range(1, 3)):
+        assert Engine(widths=widths) == Engine(widths=(1, 2))
+        assert hash(Engine(widths=widths)) == hash(Engine(widths=(1, 2)))
+    model = CompiledModel(tiny_llama(0).module, name="m", engine=Engine(widths=[1, 2, 5]))
+    assert model.start().extend([1, 2, 3], 3).shape[0] == 3
+    for bad in (4, None, "12", [1, 2.5]):
+        with pytest.raises(TypeError, match="widths must be"):
+            Engine(widths=bad)
+
+
+def test_packed_layers_are_not_compiled():
+    model = TransformersModel(pack_linears(tiny_llama(0).module.float()), name="m")
+    for name in ("compiled", Engine(compile="default")):
+        with pytest.raises(
+            ValueError, match=r"^m has packed layers, .*: load it with pack=False$"
+        ):
+            with_engine(Models.of(model), name)
+    assert with_engine(Models.of(model), "static").target.start().extend([1], 1).shape[0] == 1
 
 
 def test_drafts_of_the_targets_own_weights_have_static_caches_too():

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 
-from cscalc.theory.deferral import Chow, ChowLog, Opt  # noqa: E402
+from cscalc.theory.deferral import Chow, ChowLog, ContextRule, Opt  # noqa: E402
 from tests.decoding import samplings, table_models  # noqa: E402
 from validate.chance import Sampled  # noqa: E402
 from validate.lossless import Enumerated, deviation  # noqa: E402
@@ -67,6 +67,14 @@ def test_the_target_passes_once_for_every_token_that_is_deferred(threshold, seed
         q = models.language[1].after(text).softmax(-1)
         assert kept == int(float(q.max()) >= 1.0 - threshold)
         text.append(token)
+
+
+def test_the_decision_makes_no_law_of_the_rule(monkeypatch):
+    """It would be computed and checked at every token, only to be thrown away."""
+    monkeypatch.delattr(ContextRule, "law")
+    options = {"generator": torch.Generator(), "max_tokens": 5}
+    run = generate_sequential(table_models(4, 0), [0], Chow(0.6), **options)
+    assert len(run.tokens) == 5
 
 
 def test_what_cannot_run_is_one_clear_sentence():

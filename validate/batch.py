@@ -16,13 +16,12 @@ from cscalc._checks import check_int
 from cscalc.cascade import Cascade
 from validate.chance import Sampled
 from validate.completion import Completion
-from validate.decode import Writing, check_prompt, write
+from validate.decode import Writing, check_back, check_prompt, write
 from validate.decoder import Decoder, Pass
 from validate.ending import Ending
 from validate.models import Models
 from validate.options import CascadeOptions, takes
 from validate.ragged import Rows, start_rows
-from validate.rules import Rules
 
 
 @dataclass(slots=True)
@@ -70,7 +69,8 @@ def generate_many(
     Raises
     ------
     ValueError
-        As `generate`; nothing is decoded if any prompt is bad.
+        As `generate`, or if a model cannot read a batch (found out by one small trial);
+        nothing is decoded if any prompt is bad.
 
     Examples
     --------
@@ -102,9 +102,10 @@ def generate_many(
         chance = Sampled(torch.Generator().manual_seed(seeds[i]))
         return Decoder(cascade, models, chance, asked.drawn, rules)
 
-    return _Batch(models, min(batch, len(texts)), ending).decode(
-        [(decoder(i), text) for i, text in enumerate(texts)], rules
-    )
+    rows, n_rows = [(decoder(i), text) for i, text in enumerate(texts)], min(batch, len(texts))
+    if n_rows == 1:  # read by sessions
+        check_back(cascade, models, max(map(len, texts)) + asked.max_tokens)
+    return _Batch(models, n_rows, ending).decode(rows)
 
 
 class _Batch:
@@ -115,8 +116,10 @@ class _Batch:
         self._caches: dict[int, Rows] = {}
         self._rows: dict[int, _Row] = {}
 
-    def decode(self, texts: list[tuple[Decoder, list[int]]], rules: Rules) -> list[Completion]:
+    def decode(self, texts: list[tuple[Decoder, list[int]]]) -> list[Completion]:
         runs = [Completion() for _ in texts]
+        for model in sorted({m for decoder, _ in texts for m in decoder.used}):
+            self._caches[model] = start_rows(self._models.language[model], self._n_rows)
         waiting = list(zip(texts, runs, strict=True))[::-1]
         while waiting or self._rows:
             for number in range(self._n_rows):
@@ -144,8 +147,6 @@ class _Batch:
             if (row.asked.n_last > 0, -row.asked.model) == kind
         }
         model = -kind[1]
-        if model not in self._caches:
-            self._caches[model] = start_rows(self._models.language[model], self._n_rows)
         logits = self._caches[model].read(served)
         seconds = (self._clock() - began) / len(served)
         for number, asked in served.items():

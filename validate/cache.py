@@ -73,6 +73,8 @@ class GrowingLayer(DynamicLayer):
 class GrowingCache(Cache):
     """A cache of transformers whose layers are `GrowingLayer`, made as the model asks for them."""
 
+    layers: list[GrowingLayer]  # type: ignore[assignment]  # of the base class's: of one kind
+
     def __init__(self) -> None:
         super().__init__(layer_class_to_replicate=GrowingLayer)
 

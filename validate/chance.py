@@ -24,6 +24,24 @@ class Chance(Protocol):
         ...
 
 
+def as_chance(generator: "torch.Generator | Chance") -> Chance:
+    """The chance that a decoder was given, or that of the generator.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+
+    Examples
+    --------
+    >>> as_chance(torch.Generator().manual_seed(0)).coin(1.0)
+    True
+    """
+    if hasattr(generator, "draw") and not isinstance(generator, torch.Generator):
+        return generator
+    return Sampled(generator)
+
+
 class Sampled:
     """One branch, by uniforms of a `torch.Generator`: one number a draw and one a coin.
 

@@ -39,6 +39,7 @@ class Completion:
     decode_seconds: float = 0.0
     finish: str = "length"
     stop: str | None = None
+    reader: Any = field(default=None, repr=False, compare=False)  # where stop strings are sought
 
     @property
     def cycles(self) -> int:

@@ -6,7 +6,7 @@ another one.
 
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,7 +14,7 @@ from torch import Tensor
 from cscalc.cascade import Cascade
 from cscalc.theory.deferral import DeferralRule
 from cscalc.theory.lenience import Lenience
-from validate.chance import Chance, Sampled
+from validate.chance import Chance, as_chance
 from validate.completion import Completion
 from validate.decoder import Decoder, Pass, check_models
 from validate.device_decoder import DeviceDecoder, runs_on_device
@@ -24,6 +24,7 @@ from validate.models import Models
 from validate.options import CascadeOptions, takes
 from validate.pass_timer import PassTimer
 from validate.sampling import Sampling
+from validate.static_session import StaticSession, check_slack
 
 Writing = Generator[Pass | list[int], Tensor | None, None]
 
@@ -67,7 +68,8 @@ class Sessions:
         run.positions = dict.fromkeys(self._sessions, 0)
         self._timer = PassTimer(decoder.models.device)
         if isinstance(decoder, DeviceDecoder):
-            decoder.attach(self._sessions, run, self._timer)
+            on_device = cast("dict[int, StaticSession]", self._sessions)  # see `runs_on_device`
+            decoder.attach(on_device, run, self._timer)
 
     def answer(self, asked: Pass) -> Tensor:
         """Logits after each of the last tokens."""
@@ -111,8 +113,9 @@ def stream(
     asked = CascadeOptions(**options)
     prompt = check_prompt(prompt, models, asked.max_tokens)
     run = completion if completion is not None else Completion()
-    chance = generator if hasattr(generator, "draw") else Sampled(generator)
+    chance = as_chance(generator)
     rules, sampling = asked.rules(cascade, models), asked.drawn
+    check_back(cascade, models, len(prompt) + asked.max_tokens)
     on_device = runs_on_device(cascade, models, chance, sampling, rules)
     kind = DeviceDecoder if on_device else Decoder
     decoder = kind(cascade, models, chance, sampling, rules)
@@ -228,6 +231,13 @@ def context_room(cascade: Cascade, models: Models) -> int:
     check_models(cascade, models)
     used = [0, *(m for m in cascade.models if m in models.language)]
     return min(models.language[m].max_positions for m in used)
+
+
+def check_back(cascade: Cascade, models: Models, longest: int) -> None:
+    """Raise ValueError if a text of `longest` tokens cannot go back by all that is proposed."""
+    check_models(cascade, models)
+    for model in (0, *(m for m in cascade.models if m in models.language)):
+        check_slack(models.language[model], cascade.max_length, longest + cascade.max_length)
 
 
 def check_prompt(prompt: Sequence[int], models: Models, max_tokens: int) -> list[int]:

@@ -156,7 +156,7 @@ class Decoder:
             follows, forgiven = own, 1.0
             if factor > 1.0 and not (isinstance(draft, PointLaw) and soft is None):
                 if isinstance(own, PointLaw):
-                    own = _forgiven(own, draft, token, plain, soft, factor)
+                    own = _forgiven(own, token, plain, soft, factor)
                     follows = own
                 else:
                     follows, forgiven = lenient_law(own, draft, factor), factor
@@ -184,12 +184,20 @@ class Decoder:
         return law, plain
 
     def _deferred(
-        self, reviewer: int, own: Law, plain: Tensor, draft: Law, draft_plain: Tensor
+        self,
+        reviewer: int,
+        own: Law,
+        plain: Tensor | None,
+        draft: Law,
+        draft_plain: Tensor | None,
     ) -> tuple[Law, Tensor | None]:
         """Law of a deferring reviewer in one context; at temperature 1 too if others read it."""
         rule = self.rules.deferral[reviewer]
-        law = mixed(rule, own, draft, plain, draft_plain)
-        return law, mixed_plain(rule, plain, draft_plain) if reviewer else None
+        # both plain laws are there: whoever defers has all models in `_plain`
+        law = mixed(rule, own, draft, plain, draft_plain)  # type: ignore[arg-type]
+        if not reviewer:
+            return law, None
+        return law, mixed_plain(rule, plain, draft_plain)  # type: ignore[arg-type]
 
     def _laws(
         self, model: int, n_last: int
@@ -216,10 +224,11 @@ class Decoder:
 
 
 def _forgiven(
-    own: PointLaw, draft: Law, token: int, plain: Tensor, soft: Tensor, factor: float
+    own: PointLaw, token: int, plain: Tensor | None, soft: Tensor | None, factor: float
 ) -> PointLaw:
     """Greedy lenience: the draft's token stands in for the reviewer's if q <= f p there."""
-    if float(soft[token]) <= factor * float(plain[token]):
+    # both are there: greedy lenience has all models in `_plain`
+    if float(soft[token]) <= factor * float(plain[token]):  # type: ignore[index]
         return PointLaw(token, own.vocab_size, own.dtype)
     return own
 

@@ -166,8 +166,9 @@ def _costs(records: Sequence[Mapping[str, Any]], draft: int) -> dict[str, float]
 
     def mean(side: str, model: int) -> float:
         sides = [record["sides"][side] for record in records]
-        passes = sum(s["passes"][str(model)] for s in sides)
-        return sum(s["pass_seconds"][str(model)] for s in sides) / passes
+        passes: int = sum(s["passes"][str(model)] for s in sides)
+        seconds: float = sum(s["pass_seconds"][str(model)] for s in sides)
+        return seconds / passes
 
     unit = mean(PLAIN, 0)
     return {
@@ -182,8 +183,10 @@ def _rows(
 ) -> list[RuleRow]:
     points = {}
     for point in front.points:
-        job = point.rule, point.threshold
-        name = point.rule if point.threshold is None else side_name(job, point.execution)
+        if point.threshold is None:
+            name = point.rule
+        else:
+            name = side_name((point.rule, point.threshold), point.execution)
         points[name] = point
     rows = []
     for side in records[0]["sides"]:
@@ -192,15 +195,16 @@ def _rows(
         perplexity = np.exp(totals[:, 3] / totals[:, 0])
         answers = [record["sides"][side]["right"] for record in records]
         right = [a for a in answers if a is not None]
+        low, high = (float(x) for x in np.quantile(speed[1:], TAILS))
+        least, most = (float(x) for x in np.quantile(perplexity[1:], TAILS))
         predicted = 1.0
         if point.execution == "speculative":
             predicted = float(expected_tokens_iid(point.acceptance, point.length))
         rows.append(
             RuleRow(
                 side, float(totals[0, 4] / totals[0, 2]),
-                predicted, float(speed[0]),
-                *(float(x) for x in np.quantile(speed[1:], TAILS)), point.ewif,
-                float(perplexity[0]), *(float(x) for x in np.quantile(perplexity[1:], TAILS)),
+                predicted, float(speed[0]), low, high, point.ewif,
+                float(perplexity[0]), least, most,
                 sum(r["sides"][side]["agreed"] for r in records) / float(totals[0, 0]),
                 sum(right) / len(right) if right else None,
             )

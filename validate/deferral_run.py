@@ -158,7 +158,8 @@ def law_pairs(
 
 def _array(law: torch.Tensor) -> np.ndarray:
     values = law.double().cpu().numpy()
-    return values / values.sum(axis=-1, keepdims=True)
+    laws: np.ndarray = values / values.sum(axis=-1, keepdims=True)
+    return laws
 
 
 def _prompt(item: Prompt | Task) -> Prompt:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from cscalc.cascade import Cascade, Draft, Review, Segment
-from validate.chance import Chance
+from validate.chance import Chance, Sampled
 from validate.completion import Completion
 from validate.decoder import Asking, Decoder, Pass
 from validate.device_state import N_UNIFORMS, DeviceState
@@ -40,11 +40,12 @@ def runs_on_device(
     A cascade must not be longer than a pass whose every logit is wanted.
     """
     used = [models.language[m] for m in (0, *cascade.models) if m in models.language]
-    if not all(isinstance(model, CompiledModel) for model in used):
+    compiled = [model for model in used if isinstance(model, CompiledModel)]
+    if len(compiled) < len(used):
         return False
-    engines = [model.engine for model in used]
+    engines = [model.engine for model in compiled]
     return (
-        len({model.device for model in used}) == 1
+        len({model.device for model in compiled}) == 1
         and hasattr(chance, "uniform")
         and sampling.repetition_penalty == 1.0
         and not (rules.lenience or rules.deferral or rules.confidence)
@@ -57,6 +58,8 @@ class DeviceDecoder(Decoder):
 
     `attach` must be called before the first cycle.
     """
+
+    chance: Sampled  # or what else gives uniforms, see `runs_on_device`
 
     def attach(self, sessions: Mapping[int, StaticSession], run: Completion, timer: Timer) -> None:
         """Use these sessions; count and time passes in `run` and `timer`."""
@@ -108,9 +111,11 @@ class DeviceDecoder(Decoder):
         self._state.review_from(start)
         move = self._state.ready(model, "look", self.sampling, width, reach, inner=model > 0)
         with self._timer.around(model):
-            kept, stuck, self._used, *tokens = self._state.look(move)
-        if stuck:
-            raise ValueError(f"p <= q everywhere after {kept} of {n} proposals of model {model}")
+            kept, nan, self._used, *tokens = self._state.look(move)
+        if nan:
+            raise ValueError(
+                "a law is not a number: the model's logits overflow, try a wider dtype"
+            )
         self._count(model, self._size - begin)
         self.read[model] = self._size
         del self.text[start:]

@@ -18,7 +18,7 @@ from validate.verify import SURE
 
 SIZE, START, USED, READ = 0, 1, 2, 3  # counters; from READ on one a model: tokens it has read
 N_UNIFORMS = 2048
-HEADER = 3  # a look's result: proposals kept, whether p <= q everywhere, uniforms used; tokens
+HEADER = 3  # a look's result: proposals kept, whether a law is nan, uniforms used; tokens
 
 
 Move = Callable[[], Tensor]
@@ -177,19 +177,19 @@ class DeviceState:
         proposed = after[heads]  # (width,), of which the first n are proposals
         n = size - start
         if sampling.temperature > 0.0:
-            kept, token, stuck = self._accept(sampling, logits, proposed, start, n, inner)
+            kept, token, nan = self._accept(sampling, logits, proposed, start, n, inner)
         elif width == 1:
-            kept, token, stuck = self._zero, logits.argmax(dim=-1), self._zero
+            kept, token, nan = self._zero, logits.argmax(dim=-1), self._zero
         else:
             own = logits.argmax(dim=-1)  # (width,)
             kept = _prefix((own == proposed) & (index < n))
-            token, stuck = own[kept], self._zero
+            token, nan = own[kept], self._zero
         end = start + kept
         self._text[end] = token
         torch.add(end, 1, out=size)
         torch.minimum(counts[READ:], end, out=counts[READ:])
         counts[READ + model : READ + model + 1].copy_(end)
-        return torch.cat([kept, stuck, counts[USED : USED + 1], after[heads]])
+        return torch.cat([kept, nan, counts[USED : USED + 1], after[heads]])
 
     def _accept(
         self,
@@ -200,7 +200,7 @@ class DeviceState:
         n: Tensor,
         inner: bool,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Number kept, the correction or bonus token, 1 if p <= q everywhere; each (1,)."""
+        """Number kept, the correction or bonus token, 1 if a law is nan; each (1,)."""
         index = self._index[: len(proposed)]
         places = (start + index) % len(self._laws)
         own = sampling.law(logits).dense().to(self._dtype)  # (width, vocab_size)
@@ -213,13 +213,17 @@ class DeviceState:
         keep = (coins < torch.where(ratio < SURE, ratio, 1.0)) & (index < n)
         kept = _prefix(keep)
         rejected = kept < n
-        excess = (own[kept] - torch.where(rejected[:, None], laws[kept], 0.0)).clamp(min=0.0)[0]
+        last = own[kept]  # (1, vocab_size)
+        excess = (last - torch.where(rejected[:, None], laws[kept], 0.0)).clamp(min=0.0)
+        mass = excess.sum(dtype=torch.float64)
+        # as correction: where that has no mass, rounding alone has rejected
+        weights = torch.where(mass > 0.0, excess, last)[0]
         used.add_(torch.minimum(kept + 1, n))  # a coin each, up to the first rejection
-        token = draw(excess, self._uniforms[used], self._index)
+        token = draw(weights, self._uniforms[used], self._index)
         used.add_(1)
         if inner:
             self._laws[places] = own  # what an inner reviewer emits follows its own law
-        return kept, token, (~(excess.sum(dtype=torch.float64) > 0.0)).long()[None]
+        return kept, token, mass.isnan().long()[None]
 
 
 def _prefix(keep: Tensor) -> Tensor:

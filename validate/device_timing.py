@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Sequence
+from typing import cast
 
 from validate.device_decoder import state_of
 from validate.engine import CompiledModel
@@ -30,7 +31,8 @@ def measure_on_device(
     the target's, with the read that ends a review. Taking the likeliest token is part of both.
     """
     text = list(text)
-    sessions = {number: model.start() for number, model in models.language.items()}
+    language = cast("dict[int, CompiledModel]", models.language)  # see `measured_on_device`
+    sessions = {number: model.start() for number, model in language.items()}
     state = state_of(models, sessions[0].lane)
     for session in sessions.values():
         if len(text) > 1:

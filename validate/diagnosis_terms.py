@@ -213,7 +213,7 @@ class Case:
         if not seconds or self.unit is None:
             return None
         widths = sorted(map(int, seconds))
-        known = [seconds[str(width)] for width in widths]
+        known: list[float] = [seconds[str(width)] for width in widths]
         spent = float(np.interp(self.proposals + 1.0, widths, known))
         for model in self.used:
             if model not in self.profile.one_shot:

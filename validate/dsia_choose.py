@@ -20,7 +20,7 @@ from validate.dsia_models import self_draft
 from validate.dsia_modules import n_layers
 from validate.dsia_names import parse_setting
 from validate.measure import encode, end_tokens, seeded
-from validate.models import Models, TransformersModel
+from validate.models import LanguageModel, Models, TransformersModel
 from validate.overlaps import overlap_rows, reply_laws
 from validate.prompts import Prompt
 from validate.sampling import Sampling
@@ -65,7 +65,7 @@ class LayerChoice:
 
 
 def choose_layers(
-    target: TransformersModel,
+    target: LanguageModel,
     texts: Sequence[Text],
     sparsity: float,
     *,
@@ -96,7 +96,8 @@ def choose_layers(
     Raises
     ------
     ValueError
-        If there are no texts, or the sparsity leaves no layer out or none in.
+        If the target is no `TransformersModel`, there are no texts, or the sparsity leaves no
+        layer out or none in.
     ImportError
         If optuna is not installed and `trials` > 0.
 
@@ -116,6 +117,10 @@ def choose_layers(
     >>> len(found.skipped), len(found.history)  # the even subset, 4 of one layer, 3 of two
     (2, 8)
     """
+    if not isinstance(target, TransformersModel):
+        raise ValueError(
+            f"the target {target.name} shows no layers to leave out: give a TransformersModel"
+        )
     count_layers = n_layers(target.module)
     count = count_skipped(sparsity, count_layers)
     check_int("trials", trials, least=0)

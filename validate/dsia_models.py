@@ -261,7 +261,7 @@ def _with_head(module: Any, path: str) -> Any:
     weight = module.get_input_embeddings().weight
     if norm.shape != weight.shape[1:]:
         raise ValueError(f"{path} is a head for {norm.numel()} features, not {weight.shape[1]}")
-    norm, linear = (None if t is None else t.to(weight) for t in (norm, linear))
+    norm, linear = norm.to(weight), None if linear is None else linear.to(weight)
     config = module.config.get_text_config()
     old, own = getattr(owner, name), ExitHead(norm, linear, getattr(config, "rms_norm_eps", 1e-6))
 

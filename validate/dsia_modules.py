@@ -41,7 +41,7 @@ def layers_path(module: Any) -> str:
     count = _text_config(module).num_hidden_layers
     decoder = module.get_decoder() if hasattr(module, "get_decoder") else module
     inside = {id(part) for part in decoder.modules()}
-    found = [
+    found: list[str] = [
         path for path, part in module.named_modules()
         if isinstance(part, nn.ModuleList) and len(part) == count and id(part) in inside
     ]  # fmt: skip
@@ -164,6 +164,9 @@ def _replaced(part: Any, path: list[str], leaf: Any, old: Any, config: Any) -> A
 
 class ExitHead(nn.Module):
     """An exit head: a residual linear map if given, then RMS norm with a weight of its own."""
+
+    norm: torch.Tensor
+    linear: torch.Tensor | None
 
     def __init__(self, norm: torch.Tensor, linear: torch.Tensor | None, eps: float) -> None:
         super().__init__()

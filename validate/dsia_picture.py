@@ -80,9 +80,9 @@ def draw(table: DsiaTable, path: str | os.PathLike[str]) -> None:
             "CAS-Spec, arXiv:2510.26843. Bars: 95 %.",
             x=0.01, ha="left", fontsize=10.5,
         )  # fmt: skip
-        kind = Path(path).suffix
+        ending = Path(path).suffix
         dates = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-        figure.savefig(path, dpi=130, metadata=dates.get(kind))
+        figure.savefig(path, dpi=130, metadata=dates.get(ending))
 
 
 def _positive(bound: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

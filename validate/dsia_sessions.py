@@ -73,12 +73,12 @@ class WindowSession(TransformersSession):
         self._window = window
 
         def layer() -> WindowLayer:
-            made = WindowLayer()
+            made = WindowLayer()  # type: ignore[no-untyped-call]
             made.size, made.sinks = window.size, window.sinks
             return made
 
         self._cache = GrowingCache()
-        self._cache.layer_class_to_replicate = layer
+        self._cache.layer_class_to_replicate = layer  # type: ignore[assignment]  # only called
 
     @torch.inference_mode()
     def extend(self, tokens: Sequence[int], n_last: int) -> Tensor:
@@ -93,7 +93,8 @@ class WindowSession(TransformersSession):
         )  # fmt: skip
         self.length = length
         self.positions += len(tokens)
-        return output.logits[0]
+        logits: Tensor = output.logits[0]
+        return logits
 
 
 class RememberingSession(TransformersSession):
@@ -123,7 +124,7 @@ class RememberingSession(TransformersSession):
     def first_layers(self, count: int) -> list[GrowingLayer]:
         """The cache's first layers, made if nobody has read yet."""
         while len(self._cache.layers) < count:
-            self._cache.layers.append(GrowingLayer())
+            self._cache.layers.append(GrowingLayer())  # type: ignore[no-untyped-call]
         return self._cache.layers[:count]
 
     def holds(self, text: Sequence[int], count: int) -> int:
@@ -175,7 +176,8 @@ class SharedSession(TransformersSession):
         self._target.wrote(count, start, text[start:])
         self._tokens, self.length = text, len(text)
         self.positions += len(text) - start
-        return output.logits[0]
+        logits: Tensor = output.logits[0]
+        return logits
 
 
 def start_sessions(

@@ -229,7 +229,8 @@ def _over(profile: Profile, number: int, bottom: int) -> Over:
     alpha, cheap = float(profile.alphas[0, number]), float(profile.alphas[0, bottom])
     inner = float(profile.alphas[number, bottom]) if number < bottom else cheap
     cost, cost_bottom = profile.cost(number), profile.cost(bottom)
-    bound, needed = {}, {}
+    bound: dict[str, float] = {}
+    needed: dict[str, float | None] = {}
     for kind in KINDS:
         bound[kind] = float(effective_bound(
             kind, alpha, cheap, cost_bottom, alpha_inner=inner, one_shot=True, max_length=LENGTH

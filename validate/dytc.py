@@ -202,7 +202,7 @@ class _Growing:
         """Take the step; False if it proposed nothing."""
         one = choice.candidate
         if isinstance(one.segment, Review):
-            self.review(leaf, choice)
+            self.review(leaf, choice, one.segment)
         elif self.learner.one_shot(one.model):
             found = self.decoder.call(leaf, Draft(one.model, choice.length))
             self.learner.looked_up(one.model, leaf, found[0].token if found else None)
@@ -229,12 +229,12 @@ class _Growing:
                 self.add(model, parent, children)
             front = [node for node in dict.fromkeys(found[0]) if node in self.active]
 
-    def review(self, node: int, choice: Choice) -> None:
+    def review(self, node: int, choice: Choice, segment: Review) -> None:
         """Rounds of a vertical cascade, with runners-up of the reviewer's."""
         one = choice.candidate
         for _ in range(choice.length):
             self.learner.drafted(one.model, node)
-            proposed = self.decoder.call(node, replace(one.segment, rounds=1))
+            proposed = self.decoder.call(node, replace(segment, rounds=1))
             judged = self.decoder.last_inner
             self.learner.reviewed(one.model, int(one.inner or 0), judged, len(proposed) - 1)
             node = self.add_chain(node, proposed, choice.width)

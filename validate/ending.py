@@ -1,7 +1,7 @@
 """What ends a text: an end token, a stop string, its length. Every decoder asks here."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from cscalc._checks import check_int
@@ -9,6 +9,38 @@ from validate.completion import Completion
 from validate.models import Models
 
 OnToken = Callable[[int], object]
+NO_CHARACTER = "\ufffd"  # as which bytes show that are no character, or not yet
+
+
+class Reader:
+    """Text of a growing list of tokens, as far as a stop string may still lie in it.
+
+    Only the last few tokens are decoded each time: those since the last one that ended on a
+    whole character, and the ones that it came with, for a token may read otherwise at the front
+    of a text.
+
+    Parameters
+    ----------
+    tokenizer : object
+        With a method ``decode``.
+    keep : int
+        Characters that are remembered, those that are sure not to change.
+    """
+
+    def __init__(self, tokenizer: Any, keep: int) -> None:
+        self._tokenizer, self._keep = tokenizer, keep
+        self._sure = ""
+        self._start, self._read, self._old = 0, 0, ""  # tokens[start:read] read as `old`
+
+    def read(self, tokens: list[int]) -> str:
+        """The end of the text: what is remembered, and what the last tokens added."""
+        fresh: str = self._tokenizer.decode(tokens[self._start :])
+        text = self._sure + fresh[len(self._old) :]
+        if len(fresh) > len(self._old) and not fresh.endswith(NO_CHARACTER):
+            self._sure = text[len(text) - self._keep :] if len(text) > self._keep else text
+            self._start, self._read = self._read, len(tokens)
+            self._old = self._tokenizer.decode(tokens[self._start :])
+        return text
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +71,6 @@ class Ending:
     eos: frozenset[int]
     stop: tuple[str, ...] = ()
     tokenizer: Any = None
-    tail: int = field(init=False, default=0)  # tokens in which a stop string surely lies
 
     def __post_init__(self) -> None:
         check_int("max_tokens", self.max_tokens, least=1)
@@ -48,8 +79,6 @@ class Ending:
                 raise ValueError(f"a stop string must be non-empty text, got {text!r}")
         if self.stop and self.tokenizer is None:
             raise ValueError("stop strings need a tokenizer, and these models have none")
-        longest = max((len(text.encode()) for text in self.stop), default=0)
-        object.__setattr__(self, "tail", longest + 3)  # 3: a character cut in two
 
     @classmethod
     def of(
@@ -58,11 +87,13 @@ class Ending:
         """The ending that options of `generate` describe."""
         return cls(max_tokens, frozenset(eos), _tuple_of_texts(stop), models.tokenizer)
 
-    def stopped_by(self, tokens: list[int]) -> str | None:
-        """The stop string that the last token completed."""
+    def stopped_by(self, run: Completion) -> str | None:
+        """The stop string that the last token of `run` completed."""
         if not self.stop:
             return None
-        text = self.tokenizer.decode(tokens[-self.tail :])
+        if run.reader is None:
+            run.reader = Reader(self.tokenizer, max(map(len, self.stop)) - 1)
+        text = run.reader.read(run.tokens)
         return next((stop for stop in self.stop if stop in text), None)
 
     def take(
@@ -87,7 +118,7 @@ class Ending:
         run.reviewed.append(reviewed)
         for i, token in enumerate(emitted):
             run.tokens.append(token)
-            run.stop = self.stopped_by(run.tokens)
+            run.stop = self.stopped_by(run)
             ended = token in self.eos or run.stop is not None
             if ended or len(run.tokens) == self.max_tokens:
                 run.finish = "eos" if token in self.eos else "stop" if run.stop else "length"

@@ -6,7 +6,7 @@ On a CPU the same code runs without graphs.
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from cscalc._checks import check_int
 from validate.fused_linears import fuse_linears, use_grouped_attention
 from validate.models import LanguageModel, Models, TransformersModel, TransformersSession
+from validate.packing import PackedLinear
 from validate.recorded import NotRecordable, Recordable
 from validate.static_cache import STEP, windows_of
 from validate.static_session import Lane, StaticSession
@@ -43,8 +44,8 @@ class Engine:
     compile : str or None
         torch.compile: "default", "reduce-overhead" or "max-autotune"; None for none.
     widths : tuple of int
-        Positions of a pass, ascending from 1; a pass is padded to the next of them, and
-        longer texts are read in pieces of the last.
+        Positions of a pass, ascending from 1, from any sequence of int; a pass is padded to
+        the next of them, and longer texts are read in pieces of the last.
     max_length : int or None
         Tokens that a sequence may hold, at most the model's own limit; None: that limit or
         4096, whichever is less. Keys and values of so many positions are allocated.
@@ -80,10 +81,12 @@ class Engine:
     grouped: bool = False
 
     def __post_init__(self) -> None:
-        for width in self.widths:
-            check_int("widths", width, least=1)
-        if self.widths[:1] != (1,) or sorted(set(self.widths)) != list(self.widths):
-            raise ValueError(f"widths must ascend from 1, got {self.widths}")
+        if not isinstance(self.widths, Iterable):
+            raise TypeError(f"widths must be a sequence of int, got {self.widths!r}")
+        widths = tuple(check_int("widths", width, least=1) for width in self.widths)
+        if widths[:1] != (1,) or sorted(set(widths)) != list(widths):
+            raise ValueError(f"widths must ascend from 1, got {widths}")
+        object.__setattr__(self, "widths", widths)
         if self.compile is not None and self.compile not in COMPILE_MODES:
             raise ValueError(
                 f"compile must be one of {', '.join(COMPILE_MODES)} or None, got {self.compile!r}"
@@ -109,10 +112,13 @@ class Engine:
             return None
         if name == "compiled":
             here = torch.cuda.is_available()
-            settings = {"compile": "default", "widths": COMPILED_WIDTHS, "first_reach": 4 * STEP}
-            return cls(**({"graphs": here, "fuse": True} | settings | options))
-        graphs = name == "graphs"
-        return cls(**({"graphs": graphs, "fuse": graphs} | options))
+            settings: dict[str, Any] = {
+                "graphs": here, "fuse": True, "compile": "default", "widths": COMPILED_WIDTHS,
+                "first_reach": 4 * STEP,
+            }  # fmt: skip
+        else:
+            settings = {"graphs": name == "graphs", "fuse": name == "graphs"}
+        return cls(**(settings | options))
 
 
 class CompiledModel(TransformersModel):
@@ -129,9 +135,10 @@ class CompiledModel(TransformersModel):
     Raises
     ------
     ValueError
-        If graphs are asked for without CUDA, a layer is neither full nor sliding-window
-        attention, or a small trial shows that the model does not read a static cache as it
-        reads a growing one, or does in a pass what no graph can hold.
+        If graphs are asked for without CUDA, layers are packed, which torch.compile cannot
+        trace, a layer is neither full nor sliding-window attention, or a small trial shows
+        that the model does not read a static cache as it reads a growing one, or does in a
+        pass what no graph can hold.
 
     Notes
     -----
@@ -163,6 +170,11 @@ class CompiledModel(TransformersModel):
                 f"{name} is on {self.device}, and CUDA graphs need CUDA: "
                 'use engine="static" or "eager"'
             )
+        if self.engine.compile and any(isinstance(m, PackedLinear) for m in module.modules()):
+            raise ValueError(
+                f"{name} has packed layers, which torch.compile cannot trace: load it with "
+                "pack=False"
+            )
         self.windows = windows_of(module.config.get_text_config(), name)
         self.last_place = self.max_positions - 1  # what the model's position embeddings reach
         trial = Trial(self)
@@ -192,7 +204,7 @@ class CompiledModel(TransformersModel):
 
     def _compiled(self) -> Callable[..., Any]:
         mode = COMPILE_MODES[self.engine.compile or "default"]
-        compiled = torch.compile(self.module.forward, dynamic=False, mode=mode)
+        compiled: Callable[..., Any] = torch.compile(self.module.forward, dynamic=False, mode=mode)
 
         def forward(**inputs: Any) -> Any:
             with torch._dynamo.config.patch(recompile_limit=256, accumulated_recompile_limit=4096):

@@ -76,7 +76,7 @@ def fuse_linears(module: Any) -> int:
     found = 0
     for parent in list(module.modules()):
         for names in GROUPS:
-            linears = [getattr(parent, name, None) for name in names]
+            linears: list[Any] = [getattr(parent, name, None) for name in names]
             if not all(type(linear) is nn.Linear for linear in linears):
                 continue
             if len({(linear.in_features, linear.bias is None) for linear in linears}) > 1:

@@ -129,13 +129,15 @@ class TransformersModel:
 
     @property
     def device(self) -> torch.device:
-        return next(self.module.parameters()).device
+        device: torch.device = next(self.module.parameters()).device
+        return device
 
     @property
     def dtype(self) -> torch.dtype:
-        return next(self.module.parameters()).dtype
+        dtype: torch.dtype = next(self.module.parameters()).dtype
+        return dtype
 
-    def start(self) -> "TransformersSession":
+    def start(self) -> Session:
         return TransformersSession(self)
 
 
@@ -174,6 +176,8 @@ def _check_cache(model: TransformersModel) -> None:
             session.extend(tokens[:1], 1)
             session.rewind(half)
             found.append(session.extend(tokens[half:], n_tokens - half))
+    except torch.OutOfMemoryError:
+        raise
     except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
         raise ValueError(refusal) from error
     if not near(torch.cat(found), whole):
@@ -183,9 +187,9 @@ def _check_cache(model: TransformersModel) -> None:
 def near(found: Tensor, expected: Tensor) -> bool:
     """Whether logits of the same text agree but for rounding, (positions, vocab_size)."""
     spread = expected - expected.mean(dim=-1, keepdim=True)
-    within = (
-        2000.0 * min(torch.finfo(expected.dtype).eps, 1e-4) * max(float(spread.abs().max()), 1)
-    )
+    # in float64 too, some models take norms and softmax in float32
+    eps = max(torch.finfo(expected.dtype).eps, torch.finfo(torch.float32).eps)
+    within = 2000.0 * min(eps, 1e-4) * max(float(spread.abs().max()), 1.0)
     return bool(float((found - expected).abs().max()) <= within)
 
 
@@ -207,7 +211,8 @@ class TransformersSession:
         )
         self.length += len(tokens)
         self.positions += len(tokens)
-        return output.logits[0]
+        logits: Tensor = output.logits[0]
+        return logits
 
     def rewind(self, length: int) -> None:
         if length < self.length:
@@ -259,7 +264,7 @@ class Models(Mapping[int, LanguageModel | OneShotDraft]):
         one_shot: dict[int, OneShotDraft] = {}
         for number, draft in enumerate(drafts, start=1):
             if hasattr(draft, "propose") and not hasattr(draft, "start"):
-                one_shot[number] = draft  # type: ignore[assignment]
+                one_shot[number] = draft
             else:
                 language[number] = draft  # type: ignore[assignment]
         return cls(language, one_shot, tokenizer)

@@ -6,6 +6,7 @@ a row goes back by forgetting its end.
 """
 
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -13,8 +14,10 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from validate.cache import STEP
 from validate.decoder import Pass
-from validate.models import LanguageModel, TransformersModel
+from validate.models import LanguageModel, TransformersModel, TransformersSession, near
 from validate.tree_session import layer_windows
+
+FAR = 300  # a trial's text stands so far behind the other row: past a window of 256, say
 
 
 class Rows(Protocol):
@@ -26,14 +29,22 @@ class Rows(Protocol):
 
 
 def start_rows(model: LanguageModel, n_rows: int) -> Rows:
-    """Empty rows of `model`: one pass for all with transformers, one by one otherwise."""
-    if isinstance(model, TransformersModel):
+    """Empty rows of `model`: one pass for all with transformers, one by one otherwise.
+
+    Raises
+    ------
+    ValueError
+        If there are several rows, and a transformers model does not read texts of other
+        lengths side by side as it reads each alone (found out by one small trial).
+    """
+    if isinstance(model, TransformersModel) and n_rows > 1:
+        check_ragged(model)
         return RaggedRows(model, n_rows)
     return SeparateRows(model, n_rows)
 
 
 class SeparateRows:
-    """A session a row, for models that know no batches."""
+    """A session a row, for models that know no batches, and for a single row."""
 
     def __init__(self, model: LanguageModel, n_rows: int) -> None:
         self._sessions = [model.start() for _ in range(n_rows)]
@@ -88,9 +99,11 @@ class RaggedLayer(DynamicLayer):
 class RaggedCache(Cache):
     """A cache of transformers whose layers are `RaggedLayer`."""
 
+    layers: list[RaggedLayer]  # type: ignore[assignment]  # of the base class's: of one kind
+    _aim: tuple[Tensor, Tensor, int, int]  # set by `aim` before every pass
+
     def __init__(self) -> None:
         super().__init__(layer_class_to_replicate=RaggedLayer)
-        self._aim: tuple[Tensor, Tensor, int, int] | None = None
 
     def aim(self, rows: Tensor, places: Tensor, most: int, n_rows: int) -> None:
         """Where the next pass writes, in every layer."""
@@ -100,7 +113,7 @@ class RaggedCache(Cache):
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
     ) -> tuple[Tensor, Tensor]:
         while len(self.layers) <= layer_idx:
-            self.layers.append(RaggedLayer())
+            self.layers.append(RaggedLayer())  # type: ignore[no-untyped-call]
         layer = self.layers[layer_idx]
         layer.aim(*self._aim)
         return layer.update(key_states, value_states, *args, **kwargs)
@@ -158,3 +171,41 @@ class RaggedRows:
             bias = torch.zeros(sees.shape, dtype=dtype, device=places.device)
             masks[kind] = bias.masked_fill_(~sees, torch.finfo(dtype).min)[:, None]
         return masks if len(masks) > 1 else next(iter(masks.values()))
+
+
+_checked: "WeakKeyDictionary[Any, bool]" = WeakKeyDictionary()
+
+
+def check_ragged(model: TransformersModel) -> None:
+    """Raise ValueError unless `model` reads two rows of other lengths as it reads each alone."""
+    if model.module in _checked:
+        return
+    refusal = (
+        f"{model.name} ({type(model.module).__name__}) does not read texts of other lengths side "
+        "by side as it reads each alone: decode one text at a time, with batch=1"
+    )
+    n_tokens = min(7, model.max_positions)
+    text = [(3 * i + 1) % model.vocab_size for i in range(n_tokens)]
+    texts, half = (text, text[::-1]), (n_tokens + 1) // 2
+    far = max(0, min(FAR, model.max_positions - half))
+    rows, last = RaggedRows(model, 2), n_tokens - 1
+    steps: list[dict[int, Pass]] = [
+        # the other row stands far ahead, behind positions that nobody sees
+        {0: Pass(0, 0, text[:half], half), 1: Pass(0, far, text[:1], 1)},
+        {0: Pass(0, half - 1, text[half - 1 :], half), 1: Pass(0, 0, texts[1], n_tokens)},
+        {1: Pass(0, last, texts[1][last:], 1)},
+    ]
+    try:
+        found = [rows.read(asked) for asked in steps]
+    except torch.OutOfMemoryError:
+        raise
+    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
+        raise ValueError(refusal) from error
+    del steps[0][1]  # what follows there means nothing
+    alone = [TransformersSession(model).extend(each, n_tokens) for each in texts]
+    for asked, logits in zip(steps, found, strict=True):
+        for row, wanted in asked.items():
+            read = wanted.keep + len(wanted.tokens)
+            if not near(logits[row], alone[row][read - wanted.n_last : read]):
+                raise ValueError(refusal)
+    _checked[model.module] = True

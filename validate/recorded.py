@@ -120,7 +120,7 @@ class Recordable(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.launched: list[str] = []
 
     def __torch_dispatch__(
@@ -138,8 +138,9 @@ class Recordable(TorchDispatchMode):
             raise NotRecordable(f"{func} makes a shape that depends on values")
         first = given[0] if given else None
         devices = {str(x.device) for x in given}
-        if func.overloadpacket in _MADE and first.device.type != "cpu" and first.numel():
-            raise NotRecordable(f"a tensor on {first.device} is made of numbers of the host")
+        made = first if func.overloadpacket in _MADE else None
+        if made is not None and made.device.type != "cpu" and made.numel():
+            raise NotRecordable(f"a tensor on {made.device} is made of numbers of the host")
         to = kwargs.get("device")
         if first is not None and to is not None and to.type != first.device.type:
             raise NotRecordable(f"{func} moves data from {first.device} to {to}")

@@ -111,7 +111,8 @@ class Reference:
         """Proposals of one draft, or of one round of a review."""
         if isinstance(segment, Review):
             inner = chance.run(self.segments, segment.model, segment.drafts, text)
-            return chance.run(self.review, segment.model, text, inner)
+            emitted: Proposals = chance.run(self.review, segment.model, text, inner)
+            return emitted
         if segment.model in self.one_shot:
             found = self.one_shot[segment.model](text, segment.length)
             return tuple(Proposal(token, segment.model) for token in found)

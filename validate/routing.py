@@ -159,8 +159,11 @@ class Stream:
             Review(m, (Draft(n, k),), rounds=r)
             for m in range(1, n) for k in range(1, longest + 1, 2) for r in range(1, 5)
         ]  # fmt: skip
-        pairs = [(a, b) for a in (*reviews, *drafts) for b in drafts if a.model != b.model]
-        for segments in [(), *((one,) for one in (*drafts, *reviews)), *pairs]:
+        singles: list[Segment] = [*drafts, *reviews]
+        firsts: list[Segment] = [*reviews, *drafts]
+        pairs = [(a, b) for a in firsts for b in drafts if a.model != b.model]
+        every: list[tuple[Segment, ...]] = [(), *((one,) for one in singles), *pairs]
+        for segments in every:
             for width in (1, 2):
                 yield Comb(Cascade(segments), width)
 

@@ -48,10 +48,10 @@ class Rules:
     confidence: Mapping[int, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for model, value in self.lenience.items():
-            if not isinstance(value, Lenience):
+        for model, lenience in self.lenience.items():
+            if not isinstance(lenience, Lenience):
                 raise TypeError(
-                    f"lenience of model {model} must be a Lenience, got {value!r}: write "
+                    f"lenience of model {model} must be a Lenience, got {lenience!r}: write "
                     "Lenience.cs_drafting(2.0) or Lenience.leviathan(0.5)"
                 )
         for model, rule in self.deferral.items():

@@ -161,7 +161,10 @@ def _keep_top_p(logits: Tensor, top_p: float) -> Tensor:
 class Law(Protocol):
     """The law of one token."""
 
-    vocab_size: int
+    @property
+    def vocab_size(self) -> int:
+        """Number of tokens that it is a law of."""
+        ...
 
     def prob(self, token: int) -> float:
         """Probability of `token`."""

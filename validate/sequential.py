@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from cscalc.theory.deferral import DeferralRule
-from validate.chance import Chance, Sampled
+from cscalc.theory.deferral import ContextRule, DeferralRule
+from validate.chance import Chance, as_chance
 from validate.completion import Completion
 from validate.decode import check_prompt
 from validate.models import Models
@@ -69,14 +69,14 @@ def generate_sequential(
     """
     asked = TextOptions(**options)
     prompt = check_prompt(prompt, models, asked.max_tokens)
-    if not getattr(rule, "sequential", False):
+    if not (isinstance(rule, ContextRule) and rule.sequential):
         raise ValueError(
             f"{rule} reads the target's law before it decides, so it cannot run token by token "
             "without it: use Chow or ChowLog, or generate(..., deferral=rule)"
         )
     if draft not in models.language or draft == 0:
         raise ValueError(f"draft {draft} must be an autoregressive draft of {models.names}")
-    chance = generator if hasattr(generator, "draw") else Sampled(generator)
+    chance = as_chance(generator)
     sampling, ending, text = asked.drawn, asked.ending(models), list(prompt)
     sessions = {m: models.language[m].start() for m in (0, draft)}
     run = Completion(
@@ -90,7 +90,7 @@ def generate_sequential(
     def logits(model: int) -> torch.Tensor:
         session, began = sessions[model], clock()
         new = text[session.length :]
-        found = session.extend(new, 1)
+        found = session.extend(new, 1).double()  # laws as a deferring review compares them
         run.seconds[model] += clock() - began
         run.passes[model] += 1
         run.positions[model] += len(new)
@@ -108,9 +108,8 @@ def generate_sequential(
             run.finish = "context"
             break
         found = logits(draft)
-        plain = sampling.plain(found, text)[0].double().cpu().numpy()
-        plain = plain / plain.sum()
-        deferred = bool(rule.law(plain, plain).deferral > 0.0)
+        plain = sampling.plain(found, text)[0].cpu().numpy()
+        deferred = not rule.keeps(plain, plain)
         law = sampling.law(logits(0) if deferred else found, text)[0]
         text.append(chance.draw(law))
         _, ended = ending.take(run, text[-1:], reviewed=int(not deferred))

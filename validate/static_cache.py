@@ -22,12 +22,17 @@ class StaticLayer(DynamicLayer):
     room : int
         Positions held. A layer with a sliding window is a ring: position p lies in slot
         ``p % room``, and the mask knows which position each slot holds.
+    slots : Tensor of int64, shape (new,)
+        Where the next states go; like `reach` set by `StaticCache.aim` before every pass.
+    reach : int
+        Slots that the next pass reads.
     """
 
+    slots: Tensor
+
     def __init__(self, room: int) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.room = room
-        self.slots: Tensor | None = None  # (new,) int64
         self.reach = room
 
     def lazy_initialization(self, key_states: Tensor, *args: Any, **kwargs: Any) -> None:
@@ -67,6 +72,8 @@ class StaticCache(Cache):
         Likewise.
     """
 
+    layers: list[StaticLayer]  # type: ignore[assignment]  # of the base class's: of one kind
+
     def __init__(
         self,
         windows: Sequence[tuple[str, int | None]],
@@ -81,10 +88,7 @@ class StaticCache(Cache):
         self._slots = torch.arange(self.room, device=device)
         self._seen = torch.zeros((), dtype=dtype, device=device)
         self._hidden = torch.full_like(self._seen, torch.finfo(dtype).min)
-        self._rooms = {
-            kind: self.room if window is None else min(self.room, rounded_up(window + spare))
-            for kind, window in windows
-        }
+        self._rooms = rooms_of(windows, room=room, spare=spare)
         self._windows = dict(windows)
         super().__init__(layers=[StaticLayer(self._rooms[kind]) for kind, _ in windows])
 
@@ -134,6 +138,23 @@ class StaticCache(Cache):
         return sum(tensor.numel() * tensor.element_size() for tensor in tensors)
 
 
+def rooms_of(
+    windows: Sequence[tuple[str, int | None]], *, room: int, spare: int
+) -> dict[str, int]:
+    """Positions that each kind of layer holds; arguments as `StaticCache`.
+
+    Examples
+    --------
+    >>> rooms_of([("full_attention", None), ("sliding_attention", 8)], room=700, spare=96)
+    {'full_attention': 768, 'sliding_attention': 256}
+    """
+    every = rounded_up(room)
+    return {
+        kind: every if window is None else min(every, rounded_up(window + spare))
+        for kind, window in windows
+    }
+
+
 def rounded_up(room: int) -> int:
     """The next multiple of `STEP`.
 
@@ -153,12 +174,8 @@ def windows_of(config: Any, name: str) -> list[tuple[str, int | None]]:
     ValueError
         If a layer is neither full nor sliding-window attention.
     """
-    window = getattr(config, "sliding_window", None)
-    n_layers = int(config.num_hidden_layers)
-    kinds = getattr(config, "layer_types", None)
-    if not kinds:
-        kinds = ["full_attention" if window is None else "sliding_attention"] * n_layers
-    known = {"full_attention": None, "sliding_attention": window}
+    known = {"full_attention": None, "sliding_attention": getattr(config, "sliding_window", None)}
+    kinds = layer_kinds(config)
     for kind in kinds:
         if kind not in known:
             raise ValueError(
@@ -166,3 +183,24 @@ def windows_of(config: Any, name: str) -> list[tuple[str, int | None]]:
                 'engine="eager"'
             )
     return [(kind, known[kind]) for kind in kinds]
+
+
+def layer_kinds(config: Any) -> list[str]:
+    """Kind of attention of every layer of a model, from its text configuration.
+
+    Examples
+    --------
+    >>> from transformers import GPTNeoConfig, MistralConfig
+    >>> layer_kinds(MistralConfig(num_hidden_layers=2, sliding_window=8))
+    ['sliding_attention', 'sliding_attention']
+    >>> layer_kinds(GPTNeoConfig(num_layers=2, attention_types=[[["global", "local"], 1]]))
+    ['full_attention', 'local_attention']
+    """
+    kinds = getattr(config, "layer_types", None)
+    if kinds:
+        return list(kinds)
+    others = getattr(config, "attention_layers", None)
+    if isinstance(others, list | tuple):  # GPT-Neo, whose local layers make their own mask
+        return ["full_attention" if kind == "global" else f"{kind}_attention" for kind in others]
+    windowed = getattr(config, "sliding_window", None) is not None
+    return ["sliding_attention" if windowed else "full_attention"] * int(config.num_hidden_layers)

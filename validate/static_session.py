@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from validate.recorded import record
-from validate.static_cache import StaticCache
+from validate.static_cache import StaticCache, rooms_of
 
 ALL_ROWS = 32  # the widest pass in which a decoder looks at all logits
 NARROW = 4  # wider passes that want one row of logits read a prompt: recorded, but not compiled
@@ -25,14 +25,14 @@ class Lane:
         self.device, self.dtype = model.device, model.dtype
         self._forward, self._prefill = model.forward, model.module.forward
         self._last_place = model.last_place
-        self.graphs, self.widths = model.engine.graphs, model.engine.widths
-        self._first_reach = model.engine.first_reach
+        self.graphs: bool = model.engine.graphs
+        self.widths: tuple[int, ...] = model.engine.widths
+        self._first_reach: int = model.engine.first_reach
         self.beside: dict[Any, Any] = {}  # what a decoder keeps beside it: it lasts as long
         widest = self.widths[-1]
         self.cache = StaticCache(
-            model.windows, room=model.max_positions + widest,
-            spare=model.engine.slack + 2 * widest, dtype=self.dtype, device=self.device,
-        )  # fmt: skip
+            model.windows, **room_of(model), dtype=self.dtype, device=self.device
+        )
         self.index = torch.arange(widest, device=self.device)  # kept: it would be a kernel a pass
         self._inputs = torch.zeros(widest + 2, dtype=torch.int64, device=self.device)
         on_gpu = self.device.type == "cuda"
@@ -115,6 +115,36 @@ class Lane:
             position_ids=position_ids[None], logits_to_keep=rows,
         )  # fmt: skip
         return output.logits[0]  # type: ignore[no-any-return]
+
+
+def room_of(model: Any) -> dict[str, int]:
+    """Positions that a lane's layers hold without a window, and beyond one."""
+    widest = model.engine.widths[-1]
+    return {"room": model.max_positions + widest, "spare": model.engine.slack + 2 * widest}
+
+
+def check_slack(model: Any, back: int, longest: int) -> None:
+    """Raise ValueError if a text in static caches may have to go back further than they can.
+
+    Parameters
+    ----------
+    model : LanguageModel
+        Any; only a `CompiledModel` with sliding windows forgets.
+    back : int
+        Tokens that a text may go back.
+    longest : int
+        Tokens that are ever read of one text, at most.
+    """
+    engine, windows = getattr(model, "engine", None), getattr(model, "windows", ())
+    if engine is None or back <= engine.slack:
+        return
+    rooms = rooms_of(windows, **room_of(model))
+    padded = min(longest, model.max_positions) + engine.widths[-1]
+    if any(window is not None and padded > rooms[kind] for kind, window in windows):
+        raise ValueError(
+            f"the cascade proposes up to {back} tokens, but the sliding windows of {model.name} "
+            f"go back at most {engine.slack}: use an engine of slack={back}, or a shorter cascade"
+        )
 
 
 class StaticSession:

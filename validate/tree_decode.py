@@ -12,7 +12,7 @@ import torch
 
 from cscalc._checks import check_int
 from cscalc.cascade import Cascade, walk
-from validate.chance import Chance, Sampled
+from validate.chance import Chance, as_chance
 from validate.completion import Completion
 from validate.decode import check_prompt
 from validate.decoder import check_models
@@ -65,7 +65,7 @@ def stream_tree(
     prompt = check_prompt(prompt, models, asked.max_tokens)
     room = tree_room(tree, models)
     run = completion if completion is not None else TreeCompletion()
-    chance = generator if hasattr(generator, "draw") else Sampled(generator)
+    chance = as_chance(generator)
     if len(prompt) + tree.max_depth + 1 > room:
         tree = Nothing()  # no draft reads the prompt at all
     decoder = TreeDecoder(

@@ -87,7 +87,7 @@ class TreeShape:
             parents = [node for node in level if self.tree.children(node)]
             widths = [len(self.tree.children(node)) for node in parents]
             at = [level[node] for node in parents]
-            below = {}
+            below: dict[int, int] = {}
             for parent, found in zip(parents, decoder.extend(model, at, widths), strict=True):
                 for child, node in zip(self.tree.children(parent), found, strict=False):
                     if node not in below.values():
