@@ -23,6 +23,7 @@ def main():
     import transformers
 
     from cscalc.cascade import Cascade, Draft, Review
+    from validate import draws
     from validate.cache import cache_bytes
     from validate.contexts import parameters
     from validate.decode import generate
@@ -36,6 +37,7 @@ def main():
         getattr(transformers, name)
     importlib.import_module("transformers.integrations.ggml")
     torch.ones(64, 64) @ torch.ones(64, 64)
+    draws.invert(torch.ones(2).numpy(), 0.5)  # numba's compiler, about 60 MB once a process
     before = memory("VmRSS")
     models = load_models(drafts=("mid", "tiny", "max-gram"), device="cpu", dtype="float32")
     weights = 4 * sum(parameters(models).values())
