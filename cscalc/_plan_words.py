@@ -136,16 +136,18 @@ def _limits_reached(plan: "Plan") -> Iterator[str]:
     longest = plan.limits.get("max_length")
     if longest is None:
         return
+    ends: dict[tuple[int, bool], list[str]] = {}
     for model, most in curve_ends(plan.profile, plan.limits.get("most_tokens", longest)).items():
         reached = _positions(plan.cascade.drafts, 0, model) >= most
-        if most > longest and not reached:
-            continue
+        if reached or most <= longest:
+            ends.setdefault((most, reached), []).append(plan.profile.names[model])
+    for (most, reached), names in ends.items():
         stop = "the chosen cascade stops there" if reached else "the chosen cascade is shorter"
         yield (
-            f"The verification cost of {plan.profile.names[model]} ends at {most} "
+            f"The verification cost of {_listed(names)} ends at {most} "
             f"position{'s' * (most != 1)}, so nothing with more than {most - 1} "
-            f"token{'s' * (most != 2)} in front of it was searched; {stop}"
-            f"{': measure it further to search further' if reached else ''}."
+            f"token{'s' * (most != 2)} in front of {'it' if len(names) == 1 else 'these'} was "
+            f"searched; {stop}{': measure it further to search further' if reached else ''}."
         )
     used = {value for one in walk(plan.cascade.drafts) for value in _values(one)}
     if used and max(used) >= longest:
@@ -153,6 +155,11 @@ def _limits_reached(plan: "Plan") -> Iterator[str]:
             f"The chosen cascade uses the largest length allowed, {longest} (max_length): a "
             f"larger max_length may find a faster one."
         )
+
+
+def _listed(names: list[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _positions(drafts: tuple[Segment, ...], reviewer: int, model: int) -> int:

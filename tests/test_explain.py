@@ -126,3 +126,11 @@ def test_rates_as_a_vector_are_said_to_be_cas_specs_assumption():
 def test_a_plan_without_limits_explains_itself():
     plan = make_plan(Profile([0.8], [0.1]), Cascade((Draft(1, 4),)), [], {})
     assert re.match(r"Best: draft 1:4 \(speculative\)\.", plan.explain())
+
+
+def test_curves_that_end_alike_are_one_sentence():
+    curve = [1.0, *[1.2] * 15]
+    alphas = [[1, 0.8, 0.5], [0, 1, 0.6], [0, 0, 1]]
+    said = optimal_config(alphas, [0.2, 0.02], verify={0: curve, 1: curve}).explain()
+    assert said.count("The verification cost of") == 1
+    assert "The verification cost of target and draft 1 ends at 16 positions" in said
