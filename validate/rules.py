@@ -166,8 +166,10 @@ def exact(law: Law) -> Law:
 
     Where a rule keeps the draft, pi equals its law bit by bit, so nothing is rejected.
     """
-    values = law.dense().double()
-    return DenseLaw(values / values.sum())
+    values = law.dense()
+    if values.dtype == torch.float64:  # to divide again would move the last bit, and so ties
+        return DenseLaw(values)
+    return DenseLaw(values.double() / values.double().sum())
 
 
 def _tensor(law: np.ndarray, like: Tensor) -> Tensor:
