@@ -94,7 +94,7 @@ def _packed(model: int, curve: Floats | Curve) -> Any:
     except (pickle.PicklingError, AttributeError, TypeError):
         try:
             return import_module("cloudpickle").dumps(curve)
-        except Exception:
+        except (ImportError, pickle.PicklingError, AttributeError, TypeError):
             raise TypeError(
                 f"verify of model {model} is a function that cannot be pickled (a lambda, or one "
                 f"defined in a function): give an array, or a function of a module"

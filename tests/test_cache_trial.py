@@ -7,7 +7,7 @@ transformers = pytest.importorskip("transformers")
 
 from cscalc.cascade import Cascade, Draft  # noqa: E402
 from validate.decode import generate  # noqa: E402
-from validate.models import Models, TableModel, TransformersModel  # noqa: E402
+from validate.models import Models, TableModel, TransformersModel, near, refused  # noqa: E402
 from validate.sampling import Sampling  # noqa: E402
 
 VOCAB = 11
@@ -90,3 +90,21 @@ def test_a_peaked_float32_target_does_not_end_a_run_with_an_error():
         max_tokens=3,
     )  # fmt: skip
     assert len(run.tokens) == 3
+
+
+def test_a_full_device_is_not_taken_for_a_model_that_misreads():
+    with pytest.raises(torch.OutOfMemoryError, match="full"), refused("misreads"):
+        raise torch.OutOfMemoryError("full")
+    with pytest.raises(ValueError, match="misreads"), refused("misreads"):
+        raise RuntimeError("another shape")
+
+
+def test_logits_are_compared_within_the_rounding_of_the_models_own_dtype():
+    """A bfloat16 model may cast its logits to float32: they are no more exact for that."""
+    expected = torch.tensor([[0.0, 2.0]])
+    off = expected + torch.tensor([[0.0, 0.01]])
+    assert near(off, expected, torch.bfloat16)
+    assert not near(off, expected, torch.float32)
+    tiny = expected.double() + 1e-6
+    assert near(tiny, expected.double(), torch.float64)
+    assert not near(tiny, expected.double(), torch.float64, least=0.0)

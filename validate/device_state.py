@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from validate.recorded import record
-from validate.sampling import Sampling
+from validate.sampling import Sampling, draw
 from validate.static_session import ALL_ROWS, Lane
 from validate.verify import SURE
 
@@ -229,19 +229,3 @@ class DeviceState:
 def _prefix(keep: Tensor) -> Tensor:
     """Number of true values before the first false one, (1,)."""
     return keep.long().cumprod(0).sum()[None]
-
-
-def draw(weights: Tensor, uniform: Tensor, index: Tensor) -> Tensor:
-    """Token at `uniform`, (1,), of the cumulative `weights`, (vocab_size,), which need no norm.
-
-    `index` holds 0, 1, ... up to the vocabulary at least.
-
-    Examples
-    --------
-    >>> draw(torch.tensor([0.5, 0.0, 1.5]), torch.tensor([0.3]), torch.arange(3))
-    tensor([2])
-    """
-    ends = weights.cumsum(0, dtype=torch.float64)
-    token = torch.searchsorted(ends, uniform.double() * ends[-1], right=True)
-    last = torch.where(weights > 0.0, index[: len(weights)], 0).max()
-    return torch.minimum(token, last)

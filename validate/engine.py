@@ -14,7 +14,15 @@ import torch
 
 from cscalc._checks import check_int
 from validate.fused_linears import fuse_linears, use_grouped_attention
-from validate.models import LanguageModel, Models, TransformersModel, TransformersSession
+from validate.models import (
+    LanguageModel,
+    Models,
+    TransformersModel,
+    TransformersSession,
+    near,
+    refused,
+    trial_tokens,
+)
 from validate.packing import PackedLinear
 from validate.recorded import NotRecordable, Recordable
 from validate.static_cache import STEP, windows_of
@@ -217,9 +225,8 @@ class Trial:
     """A few tokens read with a growing cache, to be compared with what a static one gives."""
 
     def __init__(self, model: TransformersModel) -> None:
-        n_tokens = min(7, model.max_positions)
-        self._tokens = [(3 * i + 1) % model.vocab_size for i in range(n_tokens)]
-        self._expected = TransformersSession(model).extend(self._tokens, n_tokens)
+        self._tokens = trial_tokens(model)
+        self._expected = TransformersSession(model).extend(self._tokens, len(self._tokens))
 
     def check(self, model: "CompiledModel") -> None:
         """Raise ValueError unless a static cache, after going back, gives the same logits."""
@@ -231,19 +238,16 @@ class Trial:
             '4-D attention mask as it reads a growing one: use engine="eager"'
         )
         try:
-            session = StaticSession(model, Lane(model))
-            session.extend([self._tokens[-1]] * len(self._tokens), 1)
-            session.rewind(0)
-            found = torch.cat([session.extend([token], 1) for token in self._tokens[:2]])
-            rest = self._tokens[2:]
-            found = torch.cat([found, session.extend(rest, len(rest))]) if rest else found
-        except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
-            raise ValueError(refusal) from error
+            with refused(refusal):
+                session = StaticSession(model, Lane(model))
+                session.extend([self._tokens[-1]] * len(self._tokens), 1)
+                session.rewind(0)
+                found = [session.extend([token], 1) for token in self._tokens[:2]]
+                if rest := self._tokens[2:]:
+                    found.append(session.extend(rest, len(rest)))
         finally:
             model.engine, model.max_positions = engine, most
-        rows = self._expected - self._expected.mean(dim=-1, keepdim=True)
-        within = 2000.0 * min(torch.finfo(model.dtype).eps, 1e-4) * max(float(rows.abs().max()), 1)
-        if not float((found - self._expected).abs().max()) <= within:
+        if not near(torch.cat(found), self._expected, model.dtype, least=0.0):
             raise ValueError(refusal)
         if engine.graphs:
             check_recordable(model.name, session.lane)

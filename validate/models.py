@@ -1,6 +1,7 @@
 """Models behind one small protocol: tables and transformers alike; and a set of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -158,38 +159,57 @@ def _context(config: Any) -> int:
 
 
 def _check_cache(model: TransformersModel) -> None:
-    n_tokens = min(7, model.max_positions)
-    tokens = [(3 * i + 1) % model.vocab_size for i in range(n_tokens)]
-    half = (n_tokens + 1) // 2
+    tokens = trial_tokens(model)
+    half = (len(tokens) + 1) // 2
     refusal = (
         f"{model.name} ({type(model.module).__name__}) does not read a text through a growing "
         "cache of keys and values as it reads it whole, so what it writes would be wrong: only "
         "causal models with attention in every layer can be decoded"
     )
-    try:
+    with refused(refusal):
         with torch.inference_mode():
             ids = torch.tensor([tokens], device=model.device)
             whole = model.module(input_ids=ids, use_cache=False).logits[0]
         session = TransformersSession(model)
         found = [session.extend(tokens[:half], half)]
-        if n_tokens > half:
+        if len(tokens) > half:
             session.extend(tokens[:1], 1)
             session.rewind(half)
-            found.append(session.extend(tokens[half:], n_tokens - half))
+            found.append(session.extend(tokens[half:], len(tokens) - half))
+    if not near(torch.cat(found), whole, model.dtype):
+        raise ValueError(refusal)
+
+
+def trial_tokens(model: LanguageModel) -> list[int]:
+    """A few tokens on which it is tried whether a model reads as it should."""
+    return [(3 * i + 1) % model.vocab_size for i in range(min(7, model.max_positions))]
+
+
+@contextmanager
+def refused(refusal: str) -> Iterator[None]:
+    """Raise ValueError(refusal) where a trial fails; a full device is another matter."""
+    try:
+        yield
     except torch.OutOfMemoryError:
         raise
     except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
         raise ValueError(refusal) from error
-    if not near(torch.cat(found), whole):
-        raise ValueError(refusal)
 
 
-def near(found: Tensor, expected: Tensor) -> bool:
-    """Whether logits of the same text agree but for rounding, (positions, vocab_size)."""
+def near(
+    found: Tensor,
+    expected: Tensor,
+    dtype: torch.dtype,
+    least: float = torch.finfo(torch.float32).eps,
+) -> bool:
+    """Whether logits of the same text agree but for rounding, (positions, vocab_size).
+
+    Rounding of `dtype`, the model's own, for some models cast their logits to a wider one; but
+    of `least` at least: in float64 too, some take norms and softmax in float32.
+    """
     spread = expected - expected.mean(dim=-1, keepdim=True)
-    # in float64 too, some models take norms and softmax in float32
-    eps = max(torch.finfo(expected.dtype).eps, torch.finfo(torch.float32).eps)
-    within = 2000.0 * min(eps, 1e-4) * max(float(spread.abs().max()), 1.0)
+    eps = min(max(torch.finfo(dtype).eps, least), 1e-4)
+    within = 2000.0 * eps * max(float(spread.abs().max()), 1.0)
     return bool(float((found - expected).abs().max()) <= within)
 
 

@@ -14,7 +14,14 @@ from transformers.cache_utils import Cache, DynamicLayer
 
 from validate.cache import STEP
 from validate.decoder import Pass
-from validate.models import LanguageModel, TransformersModel, TransformersSession, near
+from validate.models import (
+    LanguageModel,
+    TransformersModel,
+    TransformersSession,
+    near,
+    refused,
+    trial_tokens,
+)
 from validate.tree_session import layer_windows
 
 FAR = 300  # a trial's text stands so far behind the other row: past a window of 256, say
@@ -184,8 +191,8 @@ def check_ragged(model: TransformersModel) -> None:
         f"{model.name} ({type(model.module).__name__}) does not read texts of other lengths side "
         "by side as it reads each alone: decode one text at a time, with batch=1"
     )
-    n_tokens = min(7, model.max_positions)
-    text = [(3 * i + 1) % model.vocab_size for i in range(n_tokens)]
+    text = trial_tokens(model)
+    n_tokens = len(text)
     texts, half = (text, text[::-1]), (n_tokens + 1) // 2
     far = max(0, min(FAR, model.max_positions - half))
     rows, last = RaggedRows(model, 2), n_tokens - 1
@@ -195,17 +202,13 @@ def check_ragged(model: TransformersModel) -> None:
         {0: Pass(0, half - 1, text[half - 1 :], half), 1: Pass(0, 0, texts[1], n_tokens)},
         {1: Pass(0, last, texts[1][last:], 1)},
     ]
-    try:
+    with refused(refusal):
         found = [rows.read(asked) for asked in steps]
-    except torch.OutOfMemoryError:
-        raise
-    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
-        raise ValueError(refusal) from error
     del steps[0][1]  # what follows there means nothing
     alone = [TransformersSession(model).extend(each, n_tokens) for each in texts]
     for asked, logits in zip(steps, found, strict=True):
         for row, wanted in asked.items():
             read = wanted.keep + len(wanted.tokens)
-            if not near(logits[row], alone[row][read - wanted.n_last : read]):
+            if not near(logits[row], alone[row][read - wanted.n_last : read], model.dtype):
                 raise ValueError(refusal)
     _checked[model.module] = True

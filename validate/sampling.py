@@ -274,8 +274,22 @@ def _invert(probs: Tensor, uniform: float) -> int:
     """Smallest token whose cumulative probability exceeds `uniform` times the total."""
     if probs.device.type == "cpu":
         return int(draws.invert(probs.numpy(), uniform))
-    ends = probs.cumsum(dim=0, dtype=torch.float64)
-    token = torch.searchsorted(ends, uniform * ends[-1:], right=True)
-    tokens = torch.arange(len(probs), device=probs.device)
-    last = torch.where(probs > 0.0, tokens, 0).max()  # rounding pushed the point past the end
-    return int(torch.minimum(token, last))  # the one wait for the device
+    index = torch.arange(len(probs), device=probs.device)
+    at = torch.full((1,), uniform, dtype=torch.float64, device=probs.device)
+    return int(draw(probs, at, index))  # the one wait for the device
+
+
+def draw(weights: Tensor, uniform: Tensor, index: Tensor) -> Tensor:
+    """Token at `uniform`, (1,), of the cumulative `weights`, (vocab_size,), which need no norm.
+
+    `index` holds 0, 1, ... up to the vocabulary at least.
+
+    Examples
+    --------
+    >>> draw(torch.tensor([0.5, 0.0, 1.5]), torch.tensor([0.3]), torch.arange(3))
+    tensor([2])
+    """
+    ends = weights.cumsum(0, dtype=torch.float64)
+    token = torch.searchsorted(ends, uniform.double() * ends[-1], right=True)
+    last = torch.where(weights > 0.0, index[: len(weights)], 0).max()
+    return torch.minimum(token, last)

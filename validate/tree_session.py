@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from validate.cache import GrowingCache
-from validate.models import LanguageModel, near
+from validate.models import LanguageModel, near, refused
 from validate.sampling import PointLaw
 from validate.static_cache import layer_kinds
 from validate.tree import TokenTree
@@ -267,13 +267,11 @@ def check_tree_attention(model: Any) -> None:
         "transformers' 4-D attention mask: decode it with a cascade, not a tree"
     )
     session = MaskedSession(model)  # refuses layers that it knows to be of another kind
-    try:
+    with refused(refusal):
         session.prefill(text[:2])
         nodes, logits = session.read(text, tree, tree.nodes)
-    except (TypeError, ValueError, RuntimeError, LookupError, AttributeError) as error:
-        raise ValueError(refusal) from error
     for end in ends:
         plain = model.start().extend([*text, *tree.path(end)], 1)
-        if not near(logits[nodes.index(end)][None], plain):
+        if not near(logits[nodes.index(end)][None], plain, model.dtype):
             raise ValueError(refusal)
     _checked[model.module] = True
